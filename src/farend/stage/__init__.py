@@ -1,0 +1,1 @@
+"""The first floor: the only rooms that move bytes."""

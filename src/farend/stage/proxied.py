@@ -1,0 +1,198 @@
+"""A plan at a proxy: attempts that never reach the server, and connections that end after so many messages."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from farend.core.commands import Abort, Close, Command, Stall
+from farend.core.events import Connected, Violated
+from farend.core.faults import Fault, Silence
+from farend.core.findings import AttemptsMissing, Finding, Place, UnexpectedConnection
+from farend.core.mishaps import conversation_of
+from farend.core.outcomes import BadTls, Ending, Grounds, LetDown, Outcome, Played, Refused
+from farend.core.plan import Plan
+from farend.core.routes import Routes, TurnedAway
+from farend.core.script import Script
+from farend.core.stream import StreamWire
+from farend.core.units import Units
+from farend.errors import PlanError, WrongType
+from farend.stage.attempts import Arrival, Attempts
+from farend.stage.driver import Driver, Wire
+from farend.stage.pipe import Pipe, Tap
+from farend.stage.tunnel import Tunnel, bad_tunnel
+from farend.tape.format import Side
+
+
+class Planned:
+    """The plan of a proxy, and the connections that it lets down itself: the stage of their drivers."""
+
+    watched = False
+    faults: tuple[Fault, ...] = ()
+
+    def __init__(self, plan: Plan | None, grounds: Grounds, name: str, deadline: float | None) -> None:
+        __tracebackhide__ = True
+        if plan is not None and not isinstance(plan, Plan):
+            raise WrongType(f"plan= takes a Plan, not {plan!r}; what is played is what the server says: Plan().play()")
+        self.attempts = Attempts()
+        self.deadline = deadline
+        self.findings: list[Finding] = []
+        self.name = name
+        self.routes = Routes(plan)
+        self._stream = grounds.stream
+        self._drivers: dict[Driver, None] = {}
+        if plan is not None:
+            self.routes.check(grounds, "a proxy")
+            for outcome, _ in plan:
+                if problem := _cannot(outcome, grounds.stream):
+                    raise PlanError(f"'{outcome.title}' cannot be done by a proxy: {problem}")
+
+    @property
+    def drivers(self) -> tuple[Driver, ...]:
+        """The connections that are let down, and that are still there."""
+        return tuple(self._drivers)
+
+    def knock(self) -> bool:
+        """Somebody is about to connect: whether he is to be refused. It may be called from any thread."""
+        return self.attempts.knock(self.routes, time.monotonic())
+
+    def enter(self) -> Arrival:
+        """Somebody has connected."""
+        return self.attempts.enter(self.routes, time.monotonic())
+
+    def let_down(
+        self, arrival: Arrival, wire: Callable[[], Wire], tls: ssl.SSLContext | None
+    ) -> tuple[Driver, asyncio.BaseProtocol]:
+        """The driver of a connection that the server never hears of, and what the transport talks to."""
+        attempt, outcome = arrival
+        at_once = isinstance(outcome, Refused) or (isinstance(outcome, LetDown) and outcome.after == "connect")
+        driver = Driver(self, StreamWire() if at_once else wire(), attempt.number)
+        driver.attempt, driver.outcome, driver.at_once = attempt, outcome, at_once
+        attempt.by_reset = isinstance(outcome, Refused)
+        self._drivers[driver] = None
+        if isinstance(outcome, BadTls):
+            return driver, bad_tunnel(driver, outcome.fault, self.deadline)
+        return driver, driver if tls is None or at_once else Tunnel(driver, tls, self.deadline)
+
+    def missing(self) -> Iterator[Finding]:
+        """What the plan provides for, and nobody came for."""
+        for route, outcome, came, planned in self.routes.missing():
+            yield AttemptsMissing(self._place(), 0.0, outcome.title, came, planned, route)
+
+    def _place(self) -> Place:
+        return Place(far_end=self.name, journal=self.attempts.journal)
+
+    # -- the stage of the drivers -----------------------------------------------------------------
+
+    def begin(self, driver: Driver, event: Connected | Violated) -> list[Command]:
+        """Play what the attempt meets."""
+        outcome = driver.outcome
+        handshake = event.handshake if isinstance(event, Connected) else None
+        met = Played(Script()) if outcome is None or isinstance(outcome, TurnedAway) else outcome
+        conversation = conversation_of(
+            met, stream=self._stream, number=driver.number, deadline=self.deadline, far_end=self.name
+        )
+        conversation.journal = self.attempts.journal
+        if driver.attempt is not None:
+            driver.attempt.conversation = conversation
+            driver.attempt.turned_away = isinstance(outcome, TurnedAway)
+        if isinstance(outcome, TurnedAway) and isinstance(event, Connected):
+            finding = UnexpectedConnection(conversation.place, outcome.why)
+            return driver.turn_away(conversation, finding, outcome.status, handshake)
+        return driver.play(conversation, event)
+
+    def changed(self, driver: Driver) -> None:
+        """Nobody waits for anything."""
+
+    def lost(self, driver: Driver) -> None:
+        """A connection is gone."""
+        self._drivers.pop(driver, None)
+        if driver.attempt is not None and driver.attempt.ended is None:
+            driver.attempt.ended = time.monotonic()
+        if driver.begun:
+            self.findings += driver.conversation.findings
+
+
+def _cannot(outcome: Outcome, stream: bool) -> str | None:
+    """Why a proxy cannot do it; None where it can."""
+    match outcome:
+        case Played(script=Script()):
+            return "it passes on what the server says: write .play() there, with an ending or with faults"
+        case Played(delay=delay) if delay:
+            return "the handshake is the server's; a WebSocketServer can, and a fault does: play(faults=[Latency(…)])"
+        case Played(ending=Ending(command=Close())):
+            return "it says nothing of its own; a WebSocketServer can; then_drop and then_abort are possible here"
+        case Played(ending=Ending(count=None)):
+            return "it does not know when all was said: write after=, sent= or received="
+        case Played(ending=Ending()) if stream:
+            return "it does not know there where a message ends; a far end can, and CutAfter(bytes) is possible here"
+        case LetDown(after="handshake"):
+            return "the handshake is the server's; a WebSocketServer can, and after='request' is possible here"
+    if outcome.told == "wrong accept":
+        return "the handshake is the server's; a WebSocketServer can do that"
+    return None
+
+
+# -- an end after so many messages ------------------------------------------------------------------
+
+
+class EndingTap:
+    """A tap behind which a WebSocket ends when so many messages have passed."""
+
+    pipe: Pipe
+
+    def __init__(self, tap: Tap, ending: Ending) -> None:
+        self._tap = tap
+        self._ending = ending
+        self._counted: dict[Literal["far end", "near end", "either"], int] = {"far end": 0, "near end": 0, "either": 0}
+        self._sides = {"client": _Counted(), "server": _Counted()}
+        self.interrupted = False
+        """Whether the ending has come."""
+
+    def said(self, side: Side, data: bytes) -> bytes:
+        """What to send on of it: all up to the last message, and nothing behind."""
+        if self.interrupted:
+            return b""
+        data = self._tap.said(side, data)
+        by: Literal["far end", "near end"] = "near end" if side == "client" else "far end"
+        for end in self._sides[side].ends(data):
+            self._counted[by] += 1
+            self._counted["either"] += 1
+            if self._counted[self._ending.by] == self._ending.count:
+                self.interrupted = True
+                self._tap.excused = True
+                self._tap.noted(self._ending.title)
+                asyncio.get_running_loop().call_soon(self._end)  # once this was sent on
+                return data[:end]
+        return data
+
+    def _end(self) -> None:
+        command = self._ending.command
+        if isinstance(command, Stall):
+            self.pipe.impair((Silence(),))
+        elif isinstance(command, Abort):
+            self.pipe.sever()
+        else:
+            self.pipe.near.end()  # the client leaves then, and so does the server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tap, name)
+
+
+class _Counted:
+    """One side's bytes, and where in them messages end."""
+
+    def __init__(self) -> None:
+        self._units = Units()
+        self._fed = self._whole = 0
+
+    def ends(self, data: bytes) -> Iterator[int]:
+        """The places in `data` behind the last byte of each message that ends there."""
+        before, self._fed = self._fed, self._fed + len(data)
+        for unit in self._units.feed(data):
+            self._whole += len(unit.data)
+            if unit.kind == "message":
+                yield self._whole - before
