@@ -1,0 +1,1 @@
+"""Other notations for a script, each a thin translation into steps."""
