@@ -1,0 +1,1 @@
+"""Tapes: conversations on disk, as JSON Lines that a person can read and a diff can show."""

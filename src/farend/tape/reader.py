@@ -1,0 +1,133 @@
+"""Reads tapes, one line at a time, so that a tape may be larger than memory.
+
+A tape is data from anybody: it is parsed as JSON and nothing else, and no line may be longer than the limit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeUnavailable, WrongType
+from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
+
+
+class Position(NamedTuple):
+    """Where in a tape a line begins: its offset in bytes, and the number of the line before it."""
+
+    offset: int
+    number: int
+
+
+class TapeReader(Iterator[Line]):
+    r"""The lines of a tape, in order; its header is there at once.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "feed.jsonl")
+    >>> said = '{"connection":1,"kind":"message","from":"client","text":"PING"}'
+    >>> _ = path.write_text('{"tape":1,"wire":"tcp"}\n' + said + '\n{"conn')
+    >>> with TapeReader(path) as tape:
+    ...     print([line.payload for line in tape], tape.header.wire, tape.torn)
+    [b'PING'] tcp 3
+
+    `path` is the file; `max_line` is the length of the longest line that is read, in bytes. A last line
+    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise.
+
+    Raises `TapeUnavailable` where the file cannot be read, `NotATape` where it is something else,
+    `TapeTooNew` where a newer farend wrote it; and while it is read, `TapeDamaged` or `TapeTooLarge`, which
+    name the line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise WrongType(f"a tape is named by its path, not by {path!r}")
+        if not isinstance(max_line, int) or isinstance(max_line, bool) or max_line < 1:
+            raise InvalidArguments(f"max_line= takes a number of bytes, not {max_line!r}")
+        self.path = Path(path)
+        self.torn: int | None = None
+        self.number = 0
+        """The number of the line that was read last; the header is line 1."""
+        self._max_line = max_line
+        try:
+            self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
+        except OSError as error:
+            raise TapeUnavailable(error.errno, f"the tape {path} cannot be read: {error.strerror}") from None
+        try:
+            self.header = self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. To do it twice does no harm."""
+        self._file.close()
+
+    @property
+    def position(self) -> Position:
+        """Where the next line begins; `go_to` goes there, in another reader of the same tape as well."""
+        return Position(self._file.tell(), self.number)
+
+    def go_to(self, position: Position) -> None:
+        """Read on from there."""
+        self._file.seek(position.offset)
+        self.number = position.number
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Line:
+        while True:
+            raw = self._read()
+            if not raw:
+                raise StopIteration
+            if not raw.isspace():
+                break
+        try:
+            return parsed_line(self._text(raw), self.header.wire, self.number, str(self.path))
+        except TapeDamaged:
+            if raw.endswith(b"\n"):
+                raise
+            self.torn = self.number
+            raise StopIteration from None
+
+    def _read_header(self) -> Header:
+        try:
+            text = self._read().decode()
+        except (UnicodeDecodeError, TapeTooLarge):
+            text = ""
+        return parsed_header(text, str(self.path))
+
+    def _read(self) -> bytes:
+        try:
+            raw = self._file.readline(self._max_line + 1)
+        except OSError as error:
+            raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be read: {error.strerror}") from None
+        self.number += 1
+        if len(raw) > self._max_line:
+            raise TapeTooLarge(
+                f"{self.path}, line {self.number}: it is longer than {self._max_line:,} bytes; if it is meant to be, "
+                "read it with a larger max_line=",
+                line=self.number,
+            )
+        return raw
+
+    def _text(self, raw: bytes) -> str:
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            if not raw.endswith(b"\n"):
+                return ""  # cut off in the middle of a character
+            raise TapeDamaged(
+                f"{self.path}, line {self.number}: it is not UTF-8 ({error.reason})", line=self.number
+            ) from None

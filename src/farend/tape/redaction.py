@@ -1,0 +1,573 @@
+"""Keeps secrets off the tape: each is replaced before its line is written, always by the same placeholder.
+
+Secrets are found by their names, wherever these stand: `"token": "…"` in JSON, `token=…` in queries and forms,
+`Authorization: …` at the beginning of a line; by their own looks (JSON Web Tokens, passwords in URLs); and, once
+they are known, wherever else they turn up. All is done on the bytes as they are, so that what is no secret stays
+as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, TypeAlias, overload
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from farend.errors import InvalidArguments, WrongType
+from farend.tape.format import Headers, Line
+
+NAMES: Final = (
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "api_key",
+    "access_key",
+    "secret_key",
+    "private_key",
+    "listen_key",
+    "credential",
+    "credentials",
+    "session_id",
+    "jwt",
+    "signature",
+    "sig",
+)
+"""What is secret where nobody says otherwise: every name that ends so, in any case, joined by `-`, `_` or nothing."""
+PLACEHOLDER: Final = re.compile(r"<secret:([\w.-]+):(\d+)>")
+"""What stands on a tape in place of a secret: its name, and a number for each secret of this name."""
+_PLACEHOLDER: Final = re.compile(PLACEHOLDER.pattern.encode())
+
+_BEFORE_VALUE: Final = rb"""(?:(?P<quote>\\*["'])\s*:\s*|(?P<colon>[ \t]*:[ \t]*)|(?P<equals>=))"""
+_BEARER: Final = rb"(?<![\w-])bearer(?P<blank>[ \t]+)"
+_JSON_WEB_TOKEN: Final = re.compile(rb"eyJ[\w-]{6,}\.[\w-]{6,}\.[\w-]*")
+_JSON_WEB_TOKEN_CUT: Final = re.compile(_JSON_WEB_TOKEN.pattern + rb"|eyJ[\w.-]*\Z")
+_IN_URL: Final = re.compile(rb"://[^/\s:@\"']*:([^/\s@\"']+)@")
+_IN_URL_CUT: Final = re.compile(_IN_URL.pattern + rb"|://[^/\s:@\"']*:(?!\d{1,5}\Z)([^/\s@\"']+)\Z")
+_NAME_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
+_LONGEST_NAME: Final = 64
+_BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
+_IN_GROUP: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)(?:"\s*|\Z)|(-?\d[\d.eE+-]*)', re.DOTALL)
+_NUMBER: Final = re.compile(rb"-?\d[\d.eE+-]*")
+_NEVER: Final = re.compile(rb"(?!)")
+_JOINT: Final = rb"""[ \t\r\n"'\\]"""
+"""What may stand between a name and its colon."""
+_FREQUENT: Final = "qjxzkvwybfgphmculdrnsoiate"
+"""Letters, the rare ones first; what is none is rarer."""
+_SCHEME: Final = re.compile(rb"[A-Za-z][\w-]*[ \t]+(?=\S)")
+_COOKIE: Final = re.compile(rb"=[ \t]*\"?([^;\"\r\n]+)")
+_ENDS: Final = {
+    '"': re.compile(rb'(?:[^"\\]|\\.)*?(?=")', re.DOTALL),
+    "'": re.compile(rb"(?:[^'\\]|\\.)*?(?=')", re.DOTALL),
+    "line": re.compile(rb"[^\r\n]*(?=[\r\n])"),
+    "word": re.compile(rb"[^\s&;#,\"'<>\\]*(?=[\s&;#,\"'<>\\])"),
+}
+"""The rest of a value of each kind, up to what ends it."""
+_ONCE: Final = (b"signature", b"sig")
+"""Names whose secrets are new each time: nobody needs to look for them elsewhere."""
+_REMEMBERED: Final = 10_000
+_LOOKED_FOR: Final = 512
+_SHORTEST: Final = 6
+"""Bytes of the shortest secret that is looked for wherever it may stand."""
+_CERTAIN: Final = 4
+"""Bytes of a known secret, at the end of what has come, that are taken for its beginning."""
+_CONTEXT: Final = 48
+"""Bytes of a stream that are looked at once more, for a name that was cut in two."""
+_LONGEST_CUT: Final = 4096
+"""Bytes of the longest secret that is known as a whole although it was written in parts."""
+_MOST_HELD: Final = 1 << 20
+"""Bytes of a stream that are held back at most."""
+
+Find: TypeAlias = Callable[[str | bytes], Iterable[str | bytes]]
+Pattern: TypeAlias = str | bytes | re.Pattern[str] | re.Pattern[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    r"""What is secret: rules of your own, beside the usual ones.
+
+    >>> rules = Redaction(names=["account"], patterns=[r"AUTH (\S+)"], keep=["page_token"])
+    >>> redactor = rules.start()
+    >>> redactor.said("AUTH hunter22")
+    'AUTH <secret:own:1>'
+    >>> redactor.said('{"account": 12, "page_token": "abc"}')
+    '{"account": "<secret:account:1>", "page_token": "abc"}'
+    >>> redactor.said("what does hunter22 mean?")
+    'what does <secret:own:1> mean?'
+
+    `names` are of header fields, query parameters and JSON fields, any name that ends so; `keep` are whole
+    names that are no secrets. `patterns` are regular expressions: the secret is their first group, or all
+    of the match. `find` is a function that is given each payload, as text or bytes, and names the secrets
+    in it. `usual=False` leaves `NAMES`, JSON Web Tokens and passwords in URLs alone.
+    """
+
+    names: Iterable[str] = ()
+    patterns: Iterable[Pattern] = ()
+    find: Find | None = None
+    keep: Iterable[str] = ()
+    usual: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("names", "keep", "patterns"):
+            values = getattr(self, name)
+            if isinstance(values, str | bytes):
+                raise WrongType(f"{name}= takes a list, such as [{values!r}], and not {values!r} alone")
+            object.__setattr__(self, name, tuple(values))
+        for one in (*self.names, *self.keep):
+            if not isinstance(one, str) or not _plain(one):
+                raise InvalidArguments(f"{one!r} is no name of a secret: names are text, such as 'account_id'")
+        if self.find is not None and not callable(self.find):
+            raise WrongType(f"find= takes a function that is given a payload and names its secrets, not {self.find!r}")
+        object.__setattr__(self, "patterns", tuple(_compiled(pattern) for pattern in self.patterns))
+
+    @classmethod
+    def chosen(cls, redact: object) -> Redaction | None:
+        """What `redact=` asks for: True is the usual, False is nothing, a list has names of your own."""
+        if isinstance(redact, Redaction):
+            return redact
+        if isinstance(redact, bool):
+            return cls() if redact else None
+        if isinstance(redact, list | tuple | set | frozenset):
+            return cls(names=redact)
+        if callable(redact):
+            return cls(find=redact)
+        raise WrongType(
+            f"redact= takes True, False, a list of names, a function that names secrets, or a Redaction, not {redact!r}"
+        )
+
+    def start(self) -> Redactor:
+        """A redactor for one tape."""
+        return Redactor(self)
+
+
+class _Secret(NamedTuple):
+    """Where a secret stands, what it is called, where its name begins, and the quotes that a placeholder needs."""
+
+    start: int
+    end: int
+    name: bytes
+    named: int
+    quote: bytes = b""
+
+
+class _Hints:
+    """What has to be in a message for a secret to be in it, looked for as fast as can be: this is asked of every one.
+
+    Text is looked through for the rarest letter of each name. In other bytes, which have all letters alike, the
+    separators behind names are the rarer ones; a single one that a pattern begins with is found at the speed of memory.
+    """
+
+    def __init__(self, names: Iterable[str], *, usual: bool) -> None:
+        words = [_words(name) for name in names]
+        looks = [rb"b(?=earer[ \t])", rb"j(?<=eyj)", rb"/(?<=:/)/"] if usual else []
+        self._in_text = _any_of([*sorted(map(_around_its_rarest, words)), *looks])
+        # Backwards, so that it says at once whether a name stands in front of a separator.
+        backwards = [_backwards(name) for name in names]
+        self._named = _any_of([rb"""[:=]\s*(?:["']\\*)?(?:""" + b"|".join(backwards) + rb")"] if backwards else [])
+        ends = [re.escape(end) for end in sorted({parts[-1][-3:].encode() for parts in words})]
+        colons = [rb"(?<=%s:)" % end for end in ends] + [rb"(?<=%s%s:)" % (end, _JOINT) for end in ends]
+        colons += [rb"(?<=%s%s:)" % (_JOINT, _JOINT)] if ends else []
+        self._separators = (
+            _any_of([rb":(?:" + b"|".join([*colons, *([rb"(?=//)"] if usual else [])]) + rb")"]),
+            _any_of([rb"=(?:" + b"|".join(rb"(?<=%s=)" % end for end in ends) + rb")"] if ends else []),
+        )
+        self._token = re.compile(rb"J(?<=eyJ)")
+        self._usual = usual
+
+    def are_in(self, data: bytes) -> bool:
+        """Whether a closer look at it is worth the time."""
+        low = data.lower()
+        if data.isascii() and self._in_text.search(low) is None:
+            return False
+        if self._usual and (self._token.search(data) is not None or b"bearer" in low):
+            return True
+        for separator in self._separators:
+            for match in separator.finditer(low):
+                at = match.start()
+                if self._named.match(low[max(0, at - _LONGEST_NAME) : at + 1][::-1]):
+                    return True
+                if self._usual and low.startswith(b"://", at):
+                    return True
+        return False
+
+
+class Redactor:
+    """Redacts all that goes on one tape, and so remembers its secrets, the last of them if there are many."""
+
+    def __init__(self, rules: Redaction) -> None:
+        usual = NAMES if rules.usual else ()
+        self._usual = rules.usual
+        self._patterns: tuple[re.Pattern[bytes], ...] = rules.patterns  # type: ignore[assignment]
+        self._find = rules.find
+        self._keep = {_plain(name) for name in rules.keep}
+        words = [_spellings(name) for name in sorted((*usual, *rules.names), key=len, reverse=True)]
+        named = [rb"(?P<word>" + b"|".join(words) + rb")" + _BEFORE_VALUE] if words else []
+        bearer = [_BEARER] if rules.usual else []
+        self._named = re.compile(b"|".join([*named, *bearer]) or rb"(?!)")
+        self._hints = _Hints((*usual, *rules.names), usual=rules.usual)
+        self._asks_always = bool(self._patterns) or self._find is not None
+        self._is_secret = re.compile(rb"[\w.-]*(?:" + b"|".join(words) + rb")" if words else rb"(?!)")
+        self._placeholders: OrderedDict[bytes, bytes] = OrderedDict()
+        self._numbers: dict[bytes, int] = {}
+        self._looked_for: OrderedDict[bytes, bytes] = OrderedDict()
+
+    # -- what is asked of it ----------------------------------------------------------------------
+
+    @overload
+    def said(self, payload: str) -> str: ...
+    @overload
+    def said(self, payload: bytes) -> bytes: ...
+    @overload
+    def said(self, payload: str | bytes) -> str | bytes: ...
+    def said(self, payload: str | bytes) -> str | bytes:
+        """A whole message, without its secrets."""
+        if isinstance(payload, bytes):
+            return self.data(payload)
+        return self.data(payload.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    def data(self, data: bytes) -> bytes:
+        """The bytes of a whole message, without its secrets."""
+        return self.replaced(data, [*self.secrets(data)]) if self.may_hold(data) else data
+
+    def stream(self) -> RedactedStream:
+        """For one side of a TCP connection, whose secrets may be cut in two anywhere."""
+        return RedactedStream(self)
+
+    def headers(self, headers: Headers) -> Headers:
+        """Header fields, without their secrets."""
+        return tuple((name, self.header(name, value)) for name, value in headers)
+
+    def header(self, name: str, value: str) -> str:
+        """The value of one header field, without its secrets."""
+        key, data = name.lower().encode(), value.encode("utf-8", "surrogateescape")
+        if self._is_secret.fullmatch(key) and _plain(name) not in self._keep:
+            data = self.replaced(data, [*_in_header(key, data, 0, len(data), 0)])
+        elif key == b"sec-websocket-protocol":
+            data = b", ".join(self._subprotocols([part.strip() for part in data.split(b",")]))
+        return self.data(data).decode("utf-8", "surrogateescape")
+
+    def line(self, line: Line) -> Line:
+        """A line, without its secrets."""
+        return replace(
+            line,
+            payload=None if line.payload is None else self.said(line.payload),
+            reason=self.said(line.reason) if line.reason else "",
+            target=None if line.target is None else self.said(line.target),
+            headers=self.headers(line.headers),
+        )
+
+    # -- finding ----------------------------------------------------------------------------------
+
+    def may_hold(self, data: bytes) -> bool:
+        """Whether it is worth a closer look: nearly every message has no secret."""
+        if self._asks_always or self._hints.are_in(data):
+            return True
+        if not self._looked_for:
+            return False
+        return any(secret in data or secret[:_CERTAIN] in data[-len(secret) :] for secret in self._looked_for)
+
+    def secrets(self, data: bytes, *, cut: bool = False) -> Iterator[_Secret]:
+        """The secrets in `data`, by rule; with `cut`, the beginning of one at its end as well."""
+        for match in self._named.finditer(data.lower()):
+            yield from self._after_name(match, data)
+        if self._usual:
+            if b"eyJ" in data:
+                pattern = _JSON_WEB_TOKEN_CUT if cut else _JSON_WEB_TOKEN
+                yield from (_Secret(*match.span(), b"jwt", match.start()) for match in pattern.finditer(data))
+            if b"://" in data:
+                pattern = _IN_URL_CUT if cut else _IN_URL
+                for match in pattern.finditer(data):
+                    yield _Secret(*match.span(match.lastindex or 0), b"password", match.start())
+        for own in self._patterns:
+            for match in own.finditer(data):
+                yield _Secret(*match.span(1 if own.groups else 0), b"own", match.start())
+        if self._find is not None:
+            yield from self._found(self._find, data)
+
+    def _after_name(self, match: re.Match[bytes], data: bytes) -> Iterator[_Secret]:
+        start, named = match.end(), match.start()
+        if match.lastgroup == "blank":
+            yield _Secret(start, _end(data, start, "word"), b"authorization", named)
+            return
+        before = data[max(0, named - _LONGEST_NAME) : named].lower()
+        named -= len(before) - len(before.rstrip(_NAME_LETTERS))
+        name = data[named : match.end("word")].lower()
+        if _plain(name.decode("utf-8", "replace")) in self._keep:
+            return
+        if match.lastgroup == "equals":
+            yield _Secret(start, _end(data, start, "word"), name, named)
+        elif match.lastgroup == "quote":
+            yield from _in_json(name, data, start, match["quote"], named)
+        elif named == 0 or data[named - 1 : named] == b"\n":
+            end = _end(data, start, "line")
+            yield from _in_header(name, data, start, end, named)
+            if end == len(data):
+                yield _Secret(end, end, name, named)  # more of the line may come
+
+    def learn(self, data: bytes, secrets: Iterable[_Secret]) -> None:
+        """Know these from now on."""
+        for secret in sorted(secrets):
+            if secret.start < secret.end:
+                self._placeholder(data[secret.start : secret.end], secret.name)
+
+    def known_at(self, data: bytes, middle: int) -> Iterator[_Secret]:
+        """The rest of each known secret that has begun before the middle."""
+        if middle:
+            for secret, placeholder in self._looked_for.items():
+                begin = data.find(secret, max(0, middle - len(secret) + 1), middle + len(secret) - 1)
+                if begin >= 0:
+                    yield _Secret(middle, begin + len(secret), placeholder, middle)
+
+    def known_from(self, data: bytes) -> int:
+        """Where the beginning of a known secret stands at the end of `data`; its length where there is none."""
+        start = len(data)
+        for secret in self._looked_for:
+            begin = data.find(secret[:_CERTAIN], max(0, len(data) - len(secret) + 1))
+            while begin >= 0 and not secret.startswith(data[begin:]):
+                begin = data.find(secret[:_CERTAIN], begin + 1)
+            if begin >= 0:
+                start = min(start, begin)
+        return start
+
+    def _found(self, find: Find, data: bytes) -> Iterator[_Secret]:
+        try:
+            payload: str | bytes = data.decode()
+        except UnicodeDecodeError:
+            payload = data
+        for secret in find(payload):
+            if not isinstance(secret, str | bytes):
+                raise WrongType(f"find= has to name secrets, as text or bytes, and named {secret!r}")
+            needle = secret.encode() if isinstance(secret, str) else secret
+            start = data.find(needle) if needle else -1
+            while start >= 0:
+                yield _Secret(start, start + len(needle), b"own", start)
+                start = data.find(needle, start + len(needle))
+
+    def _subprotocols(self, offered: list[bytes]) -> Iterator[bytes]:
+        """A browser can send no header, and so its token is often the subprotocol behind one that names it."""
+        named = False
+        for one in offered:
+            yield self._placeholder(one, b"token") if named else one
+            named = bool(self._is_secret.fullmatch(one.lower()) or one.lower() in (b"bearer", b"access_token"))
+
+    # -- replacing --------------------------------------------------------------------------------
+
+    def replaced(self, data: bytes, secrets: list[_Secret], start: int = 0) -> bytes:
+        """`data` from `start` on, with placeholders for these secrets, and for all that are known."""
+        if secrets:
+            parts: list[bytes] = []
+            for secret in sorted(secrets):
+                if start <= secret.start < secret.end:
+                    placeholder = self._placeholder(data[secret.start : secret.end], secret.name)
+                    parts += (data[start : secret.start], secret.quote, placeholder, secret.quote)
+                    start = secret.end
+            data = b"".join((*parts, data[start:]))
+        elif start:
+            data = data[start:]
+        known = [one for one in self._looked_for if one in data]
+        for one in sorted(known, key=len, reverse=True):
+            data = data.replace(one, self._looked_for[one])
+        return data
+
+    def redacted_whole(self, context: bytes, held: bytes) -> bytes:
+        """What was held back, as the secret that it is the beginning of."""
+        for secret in self.secrets(context + held, cut=True):
+            if secret.start <= len(context) < secret.end:
+                return self.replaced(context + held, [secret._replace(start=len(context))], len(context))
+        return self._looked_for_by_beginning(held)
+
+    def _looked_for_by_beginning(self, held: bytes) -> bytes:
+        return next((mark for secret, mark in self._looked_for.items() if secret.startswith(held)), held)
+
+    def _placeholder(self, spelled: bytes, name: bytes) -> bytes:
+        if _PLACEHOLDER.fullmatch(spelled):
+            return spelled
+        if _PLACEHOLDER.fullmatch(name):  # known already
+            return name
+        secret = _unspelled(spelled)
+        placeholder = self._placeholders.get(secret)
+        if placeholder is None:
+            name = re.sub(rb"[^\w.-]", b"", name)[-40:] or b"own"
+            number = self._numbers[name] = self._numbers.get(name, 0) + 1
+            placeholder = self._placeholders[secret] = b"<secret:%s:%d>" % (name, number)
+            if len(self._placeholders) > _REMEMBERED:
+                self._placeholders.popitem(last=False)
+        if len(secret) >= _SHORTEST and not (name.endswith(_ONCE) or self._is_secret.fullmatch(secret.lower())):
+            for spelling in {secret, spelled, quote_from_bytes(secret, safe="").encode()}:
+                self._looked_for[spelling] = placeholder
+            while len(self._looked_for) > _LOOKED_FOR:
+                self._looked_for.popitem(last=False)
+        return placeholder
+
+
+class RedactedStream:
+    """One side of a TCP connection: bytes in, cut anywhere, and out without secrets.
+
+    Nothing is held back but the beginning of what is a secret already, until its end has come, or until
+    `flush`. Its rest is still known for one then.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._context = b""
+        """What stands before the held, and was given out: names may have been cut in two."""
+        self._held = b""
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes that can be written now."""
+        given = len(self._context)
+        new, data = data, self._context + self._held + data
+        if not self._held and not self._redactor.may_hold(data):
+            self._context = data[-_CONTEXT:]
+            return new
+        end = context = len(data)
+        secrets: list[_Secret] = []
+        for secret in self._redactor.secrets(data, cut=True):
+            if secret.end == len(data):
+                end, context = min(end, max(secret.start, given)), min(context, secret.named)
+            if secret.end > given:
+                if secret.end < len(data):
+                    self._redactor.learn(data, [secret])  # all of it, also what was given out as a secret before
+                secrets.append(secret._replace(start=max(secret.start, given)))
+        secrets += self._redactor.known_at(data, given)
+        end = min(end, self._redactor.known_from(data))
+        self._context = data[max(0, min(context, end - _CONTEXT)) : end]
+        self._held = data[end:]
+        ready = self._redactor.replaced(data[:end], [secret for secret in secrets if secret.end <= end], given)
+        return ready + self.flush() if len(self._held) > _MOST_HELD else ready
+
+    def flush(self) -> bytes:
+        """What is held back, as a secret of its own: the other side speaks now, or nobody does any more."""
+        held, self._held = self._held, b""
+        if not held:
+            return b""
+        ready = self._redactor.redacted_whole(self._context, held)
+        if len(held) <= _LONGEST_CUT:
+            self._context += held  # so that the secret is known as a whole once it has ended
+        return ready
+
+
+# -- where secrets stand --------------------------------------------------------------------------
+
+
+def _in_header(name: bytes, data: bytes, start: int, end: int, named: int) -> Iterator[_Secret]:
+    """The secrets in a header's value: of a cookie its value, of an authorization what follows its scheme."""
+    if name.endswith(b"cookie"):
+        for match in _COOKIE.finditer(data, start, end):
+            yield _Secret(*match.span(1), name, named)
+            if name.endswith(b"set-cookie"):
+                return  # what follows are attributes
+        return
+    scheme = _SCHEME.match(data, start, end)
+    yield _Secret(scheme.end() if scheme else start, end, name, named)
+
+
+def _in_json(name: bytes, data: bytes, start: int, quote: bytes, named: int) -> Iterator[_Secret]:
+    """The secrets in the value of a JSON field: its text, its number, or all text and numbers in it."""
+    if data.startswith(quote, start):
+        begin = start + len(quote)
+        if name.endswith(b"authorization") and (scheme := _SCHEME.match(data, begin)):
+            begin = scheme.end()
+        end = _end(data, begin, quote[-1:].decode()) if len(quote) == 1 else data.find(quote, begin)
+        yield _Secret(begin, len(data) if end < 0 else end, name, named)
+    elif number := _NUMBER.match(data, start):
+        yield _Secret(*number.span(), name, named, quote)
+    elif data.startswith((b"{", b"["), start) and quote == b'"':
+        end = _end_of_group(data, start)
+        for match in _IN_GROUP.finditer(data, start, end):
+            if match[1] is not None:
+                is_last = not data[match.end() : match.end() + 1]  # and may be the name of a field
+                yield _Secret(match.start(1), len(data) if is_last else match.end(1), name, named)
+            elif match[2] is not None:
+                yield _Secret(*match.span(2), name, named, quote)
+        if end == len(data):
+            yield _Secret(end, end, name, named)  # more of it may come
+
+
+def _end(data: bytes, start: int, kind: str) -> int:
+    match = _ENDS[kind].match(data, start)
+    return match.end() if match else len(data)
+
+
+def _end_of_group(data: bytes, start: int) -> int:
+    """Where a JSON object or array ends that begins there."""
+    depth = 0
+    for match in _BRACKETS.finditer(data, start):
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end()
+    return len(data)
+
+
+# -- names and spellings --------------------------------------------------------------------------
+
+
+def _plain(name: str) -> str:
+    """A name as names are compared."""
+    return re.sub(r"[-_. ]", "", name).lower() if isinstance(name, str) else ""
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in lower case: `accountId` has the same as `account_id`."""
+    return re.findall(r"[^-_. ]+", re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", name).lower())
+
+
+def _spellings(name: str) -> bytes:
+    """An expression for the name, in lower case, however its words are joined."""
+    return b"[-_]?".join(re.escape(word.encode()) for word in _words(name))
+
+
+def _around_its_rarest(words: list[str]) -> bytes:
+    """An expression for the name that begins to look where its rarest letter is, and looks at one word of it."""
+    _, number, at = min(
+        (_FREQUENT.find(letter), n, at) for n, word in enumerate(words) for at, letter in enumerate(word)
+    )
+    word, before = words[number], words[number - 1][-1:] if number else ""
+    begins = re.escape(word[: at + 1].encode())
+    joints = [re.escape(before.encode()) + joint for joint in ((b"", rb"[-_]") if before else (b"",))]
+    behind = b"|".join(b"(?<=%s%s)" % (joint, begins) for joint in joints)
+    return re.escape(word[at].encode()) + b"(?:" + behind + b")" + re.escape(word[at + 1 :].encode())
+
+
+def _any_of(patterns: Iterable[bytes]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(patterns) or _NEVER.pattern)
+
+
+def _backwards(name: str) -> bytes:
+    """An expression for the name, read from its end."""
+    return b"[-_]?".join(re.escape(word.encode()[::-1]) for word in reversed(_words(name)))
+
+
+def _compiled(pattern: object) -> re.Pattern[bytes]:
+    source: object = pattern
+    flags = 0
+    if isinstance(pattern, re.Pattern):
+        source, flags = pattern.pattern, pattern.flags & ~re.UNICODE
+    if not isinstance(source, str | bytes):
+        raise WrongType(f"patterns= takes regular expressions, not {pattern!r}")
+    try:
+        return re.compile(source.encode() if isinstance(source, str) else source, flags)
+    except re.error as error:
+        raise InvalidArguments(f"patterns= takes regular expressions, and {source!r} is none: {error}") from None
+
+
+def _unspelled(secret: bytes) -> bytes:
+    """The secret itself, where it is spelled for JSON or for a URL."""
+    if b"\\" in secret:
+        try:
+            return str(json.loads(b'"' + secret + b'"')).encode("utf-8", "surrogatepass")
+        except ValueError:
+            return secret
+    return unquote_to_bytes(secret) if b"%" in secret else secret

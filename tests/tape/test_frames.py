@@ -1,0 +1,165 @@
+"""What passes is read as an endpoint would read it, however it is cut, and what is no frame is kept as it is."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame, Opcode
+
+from farend.tape.format import Kind
+from farend.tape.frames import Frames, Inflater, inflaters
+
+
+def frame(opcode, data=b"", *, mask=False, extensions=(), fin=True):
+    return Frame(opcode, data, fin).serialize(mask=mask, extensions=list(extensions))
+
+
+def short(passed):
+    return [(one.kind, one.code if one.payload is None else one.payload) for one in passed]
+
+
+def fed(frames, data, cuts=()):
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [one for start, end in itertools.pairwise(edges) for one in frames.feed(data[start:end])]
+
+
+MESSAGES = st.lists(st.text(max_size=200) | st.binary(max_size=200) | st.integers(120, 70_000).map(bytes), max_size=6)
+
+
+@given(MESSAGES, st.booleans(), st.lists(st.integers(0, 1 << 20), max_size=10), st.sampled_from([None, False, True]))
+def test_messages_are_read_however_they_are_cut(messages, mask, cuts, forgets):
+    extension = None if forgets is None else PerMessageDeflate(forgets, forgets, 15, 15)
+    data = b"".join(
+        frame(
+            Opcode.TEXT if isinstance(said, str) else Opcode.BINARY,
+            said.encode() if isinstance(said, str) else said,
+            mask=mask,
+            extensions=[extension] if extension else [],
+        )
+        for said in messages
+    )
+    frames = Frames(None if forgets is None else Inflater(15, forgets=forgets))
+    assert [one.payload for one in fed(frames, data, cuts)] == messages
+    assert frames.end() == []
+
+
+def test_control_frames_come_between_fragments():
+    data = b"".join(
+        (
+            frame(Opcode.TEXT, "é".encode()[:1], fin=False),
+            frame(Opcode.PING, b"?", mask=True),
+            frame(Opcode.PONG, b"!"),
+            frame(Opcode.CONT, "é".encode()[1:]),
+            frame(Opcode.CLOSE, b"\x03\xe8bye"),
+        )
+    )
+    frames = Frames()
+    assert not frames.closed
+    ping, pong, message, close = frames.feed(data)
+    assert (ping.payload, pong.payload) == (b"?", b"!")
+    assert (message.payload, message.fragments) == ("é", (1, 1))
+    assert (close.kind, close.code, close.reason) == (Kind.CLOSE, 1000, "bye")
+    assert frames.closed
+
+
+def test_closes_of_all_kinds():
+    assert short(Frames().feed(frame(Opcode.CLOSE))) == [(Kind.CLOSE, None)]
+    [odd] = Frames().feed(frame(Opcode.CLOSE, b"\x03\xe8\xff"))
+    assert (odd.kind, odd.code, odd.payload) == (Kind.CLOSE, 1000, b"\xff")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"\x83\x00",
+        b"\x8b\x00",
+        b"\xa1\x00",
+        b"\xc1\x00",
+        frame(Opcode.CONT, b"x"),
+        frame(Opcode.TEXT, b"a", fin=False) + frame(Opcode.TEXT, b"b"),
+    ],
+)
+def test_what_is_no_frame_is_raw_from_there_on(bad):
+    frames = Frames()
+    passed = frames.feed(frame(Opcode.TEXT, b"good") + bad)
+    assert short(passed)[0] == (Kind.MESSAGE, "good")
+    assert {one.kind for one in passed[1:]} == {Kind.RAW}
+    assert short(frames.feed(b"more")) == [(Kind.RAW, b"more")]
+
+
+def test_text_that_is_not_utf8_is_raw():
+    assert short(Frames().feed(frame(Opcode.TEXT, b"\xff"))) == [(Kind.RAW, b"\xff")]
+
+
+def test_compression_that_is_none_is_raw():
+    frames = Frames(Inflater(15, forgets=False))
+    assert short(frames.feed(b"\xc1\x03\xff\xff\xff")) == [(Kind.RAW, b"\xc1\x03\xff\xff\xff")]
+
+
+def test_what_inflates_without_end_is_raw(monkeypatch):
+    monkeypatch.setattr("farend.tape.frames._MOST_INFLATED", 1000)
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = (deflate.compress(bytes(100_000)) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    frames = Frames(Inflater(15, forgets=False))
+    assert [one.kind for one in frames.feed(b"\xc2" + bytes([len(bomb)]) + bomb)] == [Kind.RAW]
+
+
+@pytest.mark.parametrize(
+    ("data", "left"),
+    [
+        (b"\x81", []),
+        (b"\x81\x05", []),
+        (b"\x81\x05hel", [b"hel"]),
+        (b"\x81\x7e\x01", []),
+        (b"\x81\x85\1\1\1", []),
+        (b"\x81\x85\1\1\1\1" + bytes(byte ^ 1 for byte in b"hel"), [b"hel"]),
+        (b"\x01\x01a\x80\x05be", [b"a", b"be"]),
+    ],
+)
+def test_what_had_come_of_a_message_has_no_mask(data, left):
+    frames = Frames()
+    assert frames.feed(data) == []
+    assert [one.payload for one in frames.end() if one.payload] == left
+
+
+def test_what_had_come_of_a_compressed_message_is_inflated():
+    deflate = zlib.compressobj(wbits=-15)
+    whole = deflate.compress(b"token=" * 100) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    frames = Frames(Inflater(15, forgets=False))
+    frames.feed(b"\xc1\x7d" + whole)
+    assert frames.end()[0].payload == b"token=" * 100
+    frames = Frames(Inflater(15, forgets=False))
+    frames.feed(b"\xc1\x05\xff\xff")
+    assert frames.end()[0].payload == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"),
+    [
+        ((), None),
+        ((("Sec-WebSocket-Extensions", "x-mine"),), None),
+        ((("sec-websocket-extensions", "x-mine, permessage-deflate"),), (15, False, 15, False)),
+        (
+            (
+                (
+                    "Sec-WebSocket-Extensions",
+                    'permessage-deflate; server_no_context_takeover; client_max_window_bits="9"; '
+                    "server_max_window_bits=8",
+                ),
+            ),
+            (9, False, 15, True),
+        ),
+    ],
+)
+def test_what_is_agreed_is_read_from_the_answer(answer, agreed):
+    found = inflaters(answer)
+    if agreed is None:
+        assert found == {}
+    else:
+        client, server = found["client"], found["server"]
+        assert (client._bits, client._forgets, server._bits, server._forgets) == agreed

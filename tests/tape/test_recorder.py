@@ -1,0 +1,91 @@
+"""The recorder writes what it is told, redacted, and never raises at who is recorded."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from farend import TapeReader, TapeUnavailable
+from farend.tape.format import Kind
+from farend.tape.recorder import Recorder
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tape.jsonl"
+
+
+def lines(path):
+    with TapeReader(path) as tape:
+        return [*tape]
+
+
+def test_times_are_of_the_connection_and_of_the_tape(path):
+    recorder = Recorder(path, "websocket", now=100.0, target="wss://me:s3cr3t@x/")
+    connection = recorder.connection(101.0)
+    connection.connect(101.0, "/", (("Host", "x"), ("Sec-WebSocket-Key", "abc")))
+    connection.answer(101.5, 101, (("Date", "now"), ("Upgrade", "websocket")))
+    connection.message(102.12345, "client", "hello")
+    connection.message(103.0, "server", "ab", (1, 1))
+    recorder.close()
+    connect, answer, hello, joined = lines(path)
+    assert [line.at for line in (connect, answer, hello, joined)] == [1.0, 0.5, 1.123, 2.0]
+    assert connect.headers == (("Host", "x"),)
+    assert answer.headers == (("Upgrade", "websocket"),)
+    assert joined.fragments == (1, 1)
+    assert "s3cr3t" not in path.read_text()
+
+
+def test_numbers_are_given_or_counted(path):
+    recorder = Recorder(path, "tcp", now=0.0)
+    assert [recorder.connection(0.0).number, recorder.connection(0.0, 7).number] == [1, 7]
+    recorder.close()
+
+
+def test_json_lines_are_cut_at_their_ends(path):
+    recorder = Recorder(path, "tcp", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.data(0.0, "client", b'{"a":1}\r\n[2]\r\n')
+    connection.data(0.0, "client", b'{"a":1}\n[2]\n')
+    connection.data(0.0, "client", b'{"a":1}\n[2]')
+    recorder.close()
+    said = [line.payload for line in lines(path)]
+    assert said == [b'{"a":1}\r\n', b"[2]\r\n", b'{"a":1}\n', b"[2]\n", b'{"a":1}\n[2]']
+
+
+@pytest.mark.parametrize("wire", ["tcp", "websocket"])
+def test_a_full_disk_is_kept_and_not_raised(path, monkeypatch, wire):
+    recorder = Recorder(path, wire, now=0.0)
+    connection = recorder.connection(0.0)
+    connection.connect(0.0)
+    real = os.write
+
+    def full(file, data):
+        if data.startswith(b"{"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        connection.message(0.0, "client", "x")
+        connection.data(0.0, "client", b"x")
+        connection.happened(0.0, Kind.END, "client")
+    connection.message(0.0, "client", "late")
+    assert isinstance(recorder.error, TapeUnavailable)
+    recorder.close()
+    assert [line.kind for line in lines(path)] == [Kind.CONNECT]
+
+
+def test_a_rule_that_fails_ends_the_recording_wherever_it_fails(path):
+    for ask in (
+        lambda one: one.data(0.0, "client", b"x"),
+        lambda one: one.message(0.0, "client", "x"),
+        lambda one: one.happened(0.0, Kind.PING, "client", b"x"),
+    ):
+        recorder = Recorder(path, "tcp", now=0.0, redact=lambda payload: 1 / 0)
+        ask(recorder.connection(0.0))
+        assert isinstance(recorder.error, ZeroDivisionError)
+        recorder.close()
+        assert lines(path) == []
