@@ -1,0 +1,1 @@
+"""Client libraries answered in process, with no change to the code that uses them."""
