@@ -1,0 +1,126 @@
+"""`farend show`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from farend.cli import options
+from farend.report.line import fitted
+from farend.tape.format import Kind, Line, line_text
+from farend.tape.ids import as_text
+from farend.tape.reader import TapeReader
+
+LOOKS_AGAIN = 0.2
+"""Seconds after which --follow looks whether the tape has grown."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  farend show feed.jsonl
+  farend show feed.jsonl --from client --grep subscribe
+  farend show feed.jsonl --connection 2 --kind message --json | jq .json
+  farend show feed.jsonl --follow
+"""
+)
+@click.argument("tape", type=options.TAPE)
+@click.option("--connection", "-c", type=click.IntRange(1), multiple=True, help="This connection alone.")
+@click.option("--from", "sender", type=click.Choice(["client", "server"]), help="What this side said.")
+@click.option("--kind", "-k", type=click.Choice([str(kind) for kind in Kind]), multiple=True, help="Of this kind.")
+@click.option("--grep", "-g", metavar="REGEX", help="What has this in its payload.")
+@click.option("--last", "-n", type=click.IntRange(1), help="The last so many alone.")
+@click.option("--follow", "-f", is_flag=True, help="Go on while the tape grows, until Ctrl-C.")
+@click.option("--full", is_flag=True, help="Long messages whole.")
+@click.option("--json", "machine", is_flag=True, help="The lines as they are on the tape.")
+def show(
+    tape: Path,
+    connection: tuple[int, ...],
+    sender: str | None,
+    kind: tuple[str, ...],
+    grep: str | None,
+    last: int | None,
+    follow: bool,
+    full: bool,
+    machine: bool,
+) -> None:
+    """Show a tape as a conversation: → is said by the client, ← by the server."""
+    try:
+        pattern = re.compile(grep) if grep else None
+    except re.error as error:
+        options.cannot(f"--grep {grep!r} is no regular expression: {error}")
+    width = 1 << 30 if full else _width()
+    with options.told_errors(), TapeReader(tape) as reader:
+        wanted = (
+            line
+            for line in _lines(reader, follow)
+            if (not connection or line.connection in connection)
+            and (sender is None or line.sender == sender)
+            and (not kind or line.kind in kind)
+            and (pattern is None or pattern.search(as_text(line.payload or "")))
+        )
+        if last is not None and not follow:
+            from collections import deque
+
+            wanted = iter(deque(wanted, last))  # type: ignore[assignment]
+        if not machine:
+            header = reader.header
+            said = [str(tape), header.wire, *(part for part in (header.target, header.when) if part)]
+            click.echo("  ".join(said))
+        try:
+            for line in wanted:
+                click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line), width))
+        except KeyboardInterrupt:
+            click.echo("", err=True)
+        if reader.torn is not None and not follow:
+            click.echo(f"Line {reader.torn} is cut off, and was left away.", err=True)
+
+
+def _lines(reader: TapeReader, follow: bool) -> Iterator[Line]:
+    while True:
+        position = reader.position
+        for line in reader:
+            yield line
+            position = reader.position
+        if not follow:
+            return
+        time.sleep(LOOKS_AGAIN)  # a file tells nobody that it has grown
+        reader.go_to(position)
+
+
+def _width() -> int:
+    from shutil import get_terminal_size
+
+    return max(get_terminal_size().columns - 1, 60)
+
+
+def _told(line: Line) -> str:
+    at = "" if line.at is None else f"{line.at:9.3f} s  "
+    arrow = "→" if line.sender == "client" else "←"
+    return f"{line.connection:>3}  {at}{_WORDS.get(line.kind, _other)(line, arrow)}"
+
+
+def _message(line: Line, arrow: str) -> str:
+    payload = line.payload or ""
+    try:
+        text = json.dumps(json.loads(payload), ensure_ascii=False) if payload[:1] in ("{", "[", b"{", b"[") else None
+    except (ValueError, RecursionError):
+        text = None
+    return f"{arrow} {text or repr(payload)}"
+
+
+def _connect(line: Line, arrow: str) -> str:
+    return f"{arrow} connects {line.target or ''}".rstrip()
+
+
+def _other(line: Line, arrow: str) -> str:
+    facts = [line.status, line.code, line.reason, repr(line.payload) if line.payload else None]
+    return f"{arrow} " + " ".join([str(line.kind), *(str(fact) for fact in facts if fact)])
+
+
+_WORDS = {Kind.MESSAGE: _message, Kind.CONNECT: _connect}

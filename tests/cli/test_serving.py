@@ -1,0 +1,179 @@
+"""The commands that listen, in this process: a client in a thread is told the port as soon as there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import ssl
+import threading
+
+import pytest
+from click.testing import CliRunner
+from websockets.sync.client import connect
+
+from farend import Script, TapeReader, TcpServer
+from farend.cli import main, options
+
+LINES = [
+    '{"tape":1,"wire":"websocket"}',
+    '{"connection":1,"kind":"connect","from":"client","target":"/"}',
+    '{"connection":1,"kind":"message","from":"client","text":"hello"}',
+    '{"connection":1,"kind":"message","from":"server","text":"there"}',
+]
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def tape(tmp_path):
+    path = tmp_path / "hello.jsonl"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a command, and in a thread what a client does at its port; gives the result."""
+    ports: queue.Queue[int] = queue.Queue()
+    tell = options.Listening.tell
+
+    def told(self, port):
+        tell(self, port)
+        ports.put(port)
+
+    monkeypatch.setattr(options.Listening, "tell", told)
+
+    def run(client, *arguments):
+        raised = []
+
+        def meet():
+            try:
+                client(ports.get(timeout=PATIENCE))
+            except BaseException as error:
+                raised.append(error)
+                end(0)
+
+        thread = threading.Thread(target=meet)
+        thread.start()
+        result = CliRunner().invoke(main, [str(one) for one in arguments])
+        thread.join(PATIENCE)
+        assert not raised, (raised, result.output)
+        return result
+
+    return run
+
+
+def end(_port):
+    """Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def greet(port, said="hello"):
+    with connect(f"ws://127.0.0.1:{port}") as client:
+        client.send(said)
+        return client.recv(timeout=PATIENCE)
+
+
+def test_replay_ends_once_all_was_played(run, tape, tmp_path):
+    port_file = tmp_path / "port"
+    result = run(greet, "replay", tape, "--port-file", port_file)
+    assert result.exit_code == 0, result.output
+    assert f"Listening on ws://127.0.0.1:{port_file.read_text().strip()} (Ctrl-C ends it)" in result.output
+    assert result.output.endswith("1 connection, 0 findings.\n")
+
+
+def test_replay_tells_what_was_found(run, tape):
+    def other(port):
+        with connect(f"ws://127.0.0.1:{port}") as client:
+            client.send("goodbye")
+
+    result = run(other, "replay", tape)
+    assert result.exit_code == 1
+    assert "Expected 'hello', got 'goodbye'" in result.output
+    assert result.output.endswith("1 connection, 1 finding.\n")
+
+
+def test_ctrl_c_ends_a_replay_that_nobody_came_to(run, tape):
+    result = run(end, "replay", tape, "--json")
+    assert result.exit_code == 1
+    listening, finding, ended = map(json.loads, result.output.splitlines())
+    assert listening["event"] == "listening"
+    assert finding["event"] == "finding"
+    assert ended == {"event": "result", "ok": False, "connections": 0, "findings": 1}
+
+
+def test_ctrl_c_ends_a_replay_with_the_connections_that_did_not_come(run, tape):
+    tape.write_text(
+        tape.read_text() + "\n".join(line.replace('"connection":1', '"connection":2') for line in LINES[1:])
+    )
+
+    def once(port):
+        assert greet(port) == "there"
+        end(port)
+
+    result = run(once, "replay", tape)
+    assert result.exit_code == 1, result.output
+    assert result.output.endswith("1 connection, 1 finding.\n")
+
+
+def test_serve_goes_on_until_ctrl_c(run, tape):
+    def twice(port):
+        assert [greet(port), greet(port)] == ["there", "there"]
+        end(port)
+
+    result = run(twice, "serve", tape)
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "2 connections, 0 findings."), result.output
+
+
+def test_serve_with_tls_and_an_authority_to_trust(run, tmp_path):
+    script, authority = tmp_path / "server.py", tmp_path / "ca.pem"
+    script.write_text("from farend import Script\nscript = Script().send(b'welcome\\n')\n")
+
+    def client(port):
+        context = ssl.create_default_context(cafile=authority)
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as raw:
+            with context.wrap_socket(raw, server_hostname="localhost") as sock:
+                assert sock.recv(8) == b"welcome\n"
+        end(port)
+
+    result = run(client, "serve", script, "--tcp", "--tls", "--ca-to", authority)
+    assert result.exit_code == 0, result.output
+
+
+def test_record_with_tls_and_an_authority_to_trust(run, tmp_path):
+    tape, authority = tmp_path / "tape.jsonl", tmp_path / "ca.pem"
+    with TcpServer(Script().send(b"welcome\n")) as server:
+
+        def client(port):
+            context = ssl.create_default_context(cafile=authority)
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as raw:
+                with context.wrap_socket(raw, server_hostname="localhost") as sock:
+                    assert sock.recv(8) == b"welcome\n"
+
+        command = ("record", server.url, "--tape", tape, "--tls", "--ca-to", authority, "--connections", 1)
+        result = run(client, *command)
+    assert result.exit_code == 0, result.output
+    assert "Point your client at tls://127.0.0.1:" in result.output
+    with TapeReader(tape) as lines:
+        assert [line.payload for line in lines if line.payload] == [b"welcome\n"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--ca-to", "ca.pem"), "it goes with --tls"),
+        (("--tls", "--ca-to", "/nowhere/ca.pem"), "/nowhere/ca.pem cannot be written: No such file"),
+        (("--port-file", "/nowhere/port"), "/nowhere/port cannot be written: No such file"),
+        (("--deadline", "soon"), "--deadline takes a number of seconds above 0, or 'none', not 'soon'"),
+        (("--host", "nowhere"), "host='nowhere' is no address of this machine"),
+        (("--ignore", "id"), "id"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "replay"])
+def test_what_cannot_be_done_is_told_with_2(tape, command, arguments, told):
+    result = CliRunner().invoke(main, [command, str(tape), *arguments])
+    assert result.exit_code == 2, result.output
+    assert result.output.splitlines()[-1].startswith("Error: ")
+    assert told in result.output
