@@ -1,0 +1,266 @@
+"""Tapes beside the tests: what `@pytest.mark.tape` and the `tape` fixture do.
+
+    none            replay; a test without a tape fails
+    once            replay where there is a tape, and record one where there is none
+    new_episodes    replay the connections that are on the tape, and record the others behind them
+    all             record anew
+
+A recording goes to a file of its own, and becomes the tape when the test has passed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from farend.errors import FarendError, InvalidArguments
+from farend.pytest_body import body_of
+
+MODES: Final = ("none", "once", "new_episodes", "all")
+FOLDER: Final = "tapes"
+"""The folder beside the test modules; each module has a folder in it."""
+_RECORDING_OPTIONS: Final = ("redact", "times", "tls")
+"""What of a mark is for recording, and not for replaying."""
+_OPTIONS: Final = (
+    *("ignore", "matchers", "correlate", "strict", "allow_unplayed", "handshake", "framing", "deadline", "max_line"),
+    *_RECORDING_OPTIONS,
+)
+
+
+class Tape:
+    """What the `tape` fixture gives: the address for the client, in place of the real server's.
+
+    `path` is the tape, `mode` the record mode, `is_recording` whether the real server is there behind it.
+    """
+
+    def __init__(self, path: Path, mode: str, far_end: Any, is_recording: bool) -> None:
+        self.path = path
+        self.mode = mode
+        self.is_recording = is_recording
+        self._far_end = far_end
+
+    @property
+    def far_end(self) -> Any:
+        """What listens there: the replay, or the recording proxy. `reroute` takes a `Tape` as it is."""
+        return self._far_end
+
+    @property
+    def url(self) -> str:
+        """Where to connect to."""
+        return str(self._far_end.url)
+
+    @property
+    def host(self) -> str:
+        """The address."""
+        return str(self._far_end.host)
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self._far_end.port)
+
+    def __repr__(self) -> str:
+        return f"<Tape {self.path.name}: {'recording' if self.is_recording else 'replaying'}>"
+
+
+def tape_of(request: pytest.FixtureRequest) -> Tape:
+    """The tape of the test, replayed or recorded as the mode says."""
+    item: Any = request.node
+    mark = item.get_closest_marker("tape")
+    options = dict(mark.kwargs) if mark else {}
+    path = path_of(item)
+    asked = options.pop("mode", None)
+    mode = mode_of(request.config, asked)
+    options.pop("path", None)
+    if unknown := set(options) - set(_OPTIONS):
+        raise InvalidArguments(
+            f"@pytest.mark.tape takes no {', '.join(sorted(unknown))}; it takes {', '.join(_OPTIONS)}"
+        )
+    there = path.exists()
+    if mode == "all" or (mode in ("once", "new_episodes") and not there):
+        return _recorded(request, path, mode, options)
+    if not there:
+        raise pytest.fail.Exception(
+            f"there is no tape {_short(path)}, and nothing is recorded (mode 'none'"
+            + (", as always in CI): record it on your machine" if os.environ.get("CI") else "): record it")
+            + " with --farend-record=once, and commit it",
+            pytrace=False,
+        )
+    rules = {name: value for name, value in options.items() if name not in _RECORDING_OPTIONS}
+    if mode == "new_episodes":
+        return _continued(request, path, rules, options)
+    from farend.dialects.replay import replay
+
+    return Tape(path, mode, body_of(request).take_in(replay(path, **rules)), is_recording=False)
+
+
+def mode_of(config: pytest.Config, asked: object) -> str:
+    """The record mode: the command line's; none in CI; the mark's; the ini file's; once."""
+    chosen = (
+        config.getoption("farend_record")
+        or ("none" if os.environ.get("CI") else None)
+        or asked
+        or config.getini("farend_record")
+        or "once"
+    )
+    if chosen not in MODES:
+        raise InvalidArguments(f"{chosen!r} is no record mode: there are {', '.join(MODES)}")
+    return str(chosen)
+
+
+def path_of(item: Any) -> Path:
+    """Where a test's tape is: `tapes/<module>/<test>.jsonl` beside the module, or what `path=` says, below `tapes`."""
+    mark = item.get_closest_marker("tape")
+    named = mark.kwargs.get("path") if mark else None
+    module: Path = item.path
+    folder = module.parent / FOLDER
+    if named is not None:
+        return folder / Path(named)
+    inside = f"{item.cls.__name__}." if getattr(item, "cls", None) is not None else ""
+    name = re.sub(r"[^\w.\[\]=+-]+", "_", inside + item.name)
+    return folder / module.stem / f"{name}.jsonl"
+
+
+# -- recording ------------------------------------------------------------------------------------
+
+
+def _target(request: pytest.FixtureRequest, path: Path) -> str:
+    url = request.getfixturevalue("tape_url")
+    if not url and path.exists():
+        from farend.tape.reader import TapeReader
+
+        with TapeReader(path) as reader:
+            url = reader.header.target
+    if not url:
+        raise InvalidArguments(
+            "to record a tape, say where the real server is: @pytest.mark.tape('wss://example.com/feed'), "
+            "or a fixture of your own called tape_url"
+        )
+    return str(url)
+
+
+def _proxy(request: pytest.FixtureRequest, path: Path, options: dict[str, Any]) -> Any:
+    from farend.stage.proxy import record
+
+    own = {name: value for name, value in options.items() if name in _RECORDING_OPTIONS}
+    target = _target(request, path)
+    recording = path.with_name(f".{path.name}.recording-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArguments(f"{_short(path.parent)} cannot be made: {error.strerror}") from None
+    return record(target, recording, **own)
+
+
+def _recorded(request: pytest.FixtureRequest, path: Path, mode: str, options: dict[str, Any]) -> Tape:
+    proxy = _proxy(request, path, options)
+    proxy.__enter__()
+    _watch(request, _Recording(request.node, path, [proxy], lambda: os.replace(proxy.tape, path)))
+    return Tape(path, mode, proxy, is_recording=True)
+
+
+def _continued(request: pytest.FixtureRequest, path: Path, rules: dict[str, Any], options: dict[str, Any]) -> Tape:
+    from farend.dialects.episodes import Switchboard, joined
+    from farend.dialects.replay import replay
+
+    proxy = _proxy(request, path, options)
+    server = replay(path, **rules)
+    proxy.__enter__()
+    server.__enter__()
+    board: Any = Switchboard(server, proxy)
+    board.start()
+    _watch(request, _Recording(request.node, path, [board, server, proxy], lambda: joined(path, proxy.tape)))
+    return Tape(path, "new_episodes", board, is_recording=True)
+
+
+class _Recording:
+    """One test that records: its far ends are left before the report is made, and its tape is kept if it passed."""
+
+    def __init__(self, item: pytest.Item, path: Path, far_ends: Sequence[Any], keep: Callable[[], object]) -> None:
+        self._item = item
+        self._path = path
+        self._far_ends = far_ends
+        self._keep = keep
+        self._left = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if item is not self._item or call.when != "call":
+            return
+        error = call.excinfo.value if call.excinfo else None
+        problem = self.leave(error)
+        if problem is not None and error is None:
+            call.excinfo = pytest.ExceptionInfo.from_exception(problem)
+        if call.excinfo is None:
+            try:
+                self._keep()
+            except (FarendError, OSError) as problem:
+                call.excinfo = pytest.ExceptionInfo.from_exception(problem)
+        if call.excinfo is not None:
+            kept = "as it was" if self._path.exists() else "not made"
+            item.add_report_section(
+                "call", "farend", f"The test did not pass: its tape {_short(self._path)} is {kept}."
+            )
+
+    def leave(self, error: BaseException | None) -> BaseException | None:
+        """Leave the far ends; gives what went wrong, where nothing had before."""
+        if self._left:
+            return None
+        self._left = True
+        problem: BaseException | None = None
+        for far_end in self._far_ends:
+            try:
+                if hasattr(far_end, "__exit__"):
+                    raised = error or problem
+                    far_end.__exit__(None if raised is None else type(raised), raised, None)
+                else:
+                    far_end.close()
+            except FarendError as one:
+                problem = problem or one
+        return problem
+
+    def drop(self) -> None:
+        """The test is over: what was recorded, and is no tape, goes."""
+        self.leave(None)
+        self._far_ends[-1].tape.unlink(missing_ok=True)
+
+
+def _watch(request: pytest.FixtureRequest, recording: _Recording) -> None:
+    plugins = request.config.pluginmanager
+    plugins.register(recording)
+
+    def over() -> None:
+        plugins.unregister(recording)
+        recording.drop()
+
+    request.addfinalizer(over)
+
+
+# -- tapes that nobody uses -----------------------------------------------------------------------
+
+
+def unused(items: Iterable[Any]) -> list[Path]:
+    """The tapes in the folders of the items' modules that no test has."""
+    modules: dict[Path, set[Path]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function):
+            modules.setdefault(item.path.parent / FOLDER / item.path.stem, set()).add(path_of(item))
+    return sorted(
+        tape
+        for folder, used in modules.items()
+        if folder.is_dir()
+        for tape in folder.glob("*.jsonl")
+        if tape not in used
+    )
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

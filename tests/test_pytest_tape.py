@@ -1,0 +1,233 @@
+"""Tapes beside the tests, seen from sessions of their own: the record modes, and what becomes of a tape."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import pytest
+
+from farend import Script, WebSocketServer
+
+pytest_plugins = ["pytester"]
+
+GREETS = """
+import asyncio
+import pytest
+from websockets.sync.client import connect
+
+@pytest.mark.tape(URL, ignore="$.id")
+def test_greets(tape):
+    with connect(tape.url + PATH) as client:
+        client.send(SAID)
+        assert client.recv() == '{"id": 1, "ok": true}'
+"""
+
+
+@pytest.fixture
+def server():
+    """The real server: it answers whoever comes, on any path."""
+    script = Script().expect(str).send('{"id": 1, "ok": true}')
+    with WebSocketServer(script) as server:
+        yield server
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Run one test module in a session of its own, outside of CI."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("CI", raising=False)
+
+    def run(body=GREETS, *options, url="ws://127.0.0.1:1", path="/feed", said='{"id": 1, "op": "hello"}'):
+        head = f"URL = {url!r}\nPATH = {path!r}\nSAID = {said!r}\n"
+        pytester.makepyfile(test_feed=head + textwrap.dedent(body))
+        loaded = ("-p", "farend.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers", "-W", "error")
+        return pytester.runpytest(*loaded, *options)
+
+    return run
+
+
+@pytest.fixture
+def tape(pytester):
+    return pytester.path / "tapes" / "test_feed" / "test_greets.jsonl"
+
+
+def messages(tape):
+    lines = [json.loads(line) for line in tape.read_text().splitlines()[1:]]
+    return [line["json"] for line in lines if line["kind"] == "message"]
+
+
+def test_once_records_and_then_replays_without_the_server(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    assert messages(tape) == [{"id": 1, "op": "hello"}, {"id": 1, "ok": True}]
+    before = tape.read_bytes()
+    run(url="ws://127.0.0.1:1").assert_outcomes(passed=1)  # nobody listens there
+    assert tape.read_bytes() == before
+    assert [file.name for file in tape.parent.iterdir()] == [tape.name]
+
+
+def test_a_replay_checks_the_client(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    result = run(said='{"id": 1, "op": "goodbye"}')
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*$.op: expected 'hello', got 'goodbye'*"])
+
+
+def test_none_is_for_ci(run, tape, server, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    result = run(url=server.url)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*there is no tape tapes/test_feed/test_greets.jsonl*as always in CI*"])
+    assert not tape.exists()
+    run(GREETS, "--farend-record=once", url=server.url).assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
+
+
+def test_none_records_nothing(run, tape):
+    run(GREETS, "--farend-record=none").assert_outcomes(errors=1)
+    assert not tape.exists()
+
+
+def test_all_records_anew(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    run(GREETS, "--farend-record=all", url=server.url, said='{"id": 2, "op": "hi"}').assert_outcomes(passed=1)
+    assert messages(tape)[0] == {"id": 2, "op": "hi"}
+
+
+def test_a_failing_test_changes_no_tape(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    before = tape.read_bytes()
+    failing = GREETS + "        assert False\n"
+    result = run(failing, "--farend-record=all", url=server.url, said='{"op": "other"}')
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*its tape tapes/test_feed/test_greets.jsonl is as it was*"])
+    assert tape.read_bytes() == before
+    assert [file.name for file in tape.parent.iterdir()] == [tape.name]
+
+
+def test_a_failing_test_makes_no_tape(run, tape, server):
+    result = run(GREETS + "        assert False\n", url=server.url)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*its tape tapes/test_feed/test_greets.jsonl is not made*"])
+    assert list(tape.parent.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_fails_the_test(run, tape):
+    result = run(url="ws://127.0.0.1:1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*127.0.0.1:1*"])
+    assert not tape.exists()
+
+
+def test_new_episodes_replays_what_is_known_and_records_the_rest(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    two = """
+    from websockets.sync.client import connect
+    import pytest
+
+    @pytest.mark.tape(URL, mode="new_episodes")
+    def test_greets(tape):
+        for path in ("/feed", "/other"):
+            with connect(tape.url.split("/feed")[0] + path) as client:
+                client.send(SAID)
+                assert client.recv() == '{"id": 1, "ok": true}'
+    """
+    seen = len(server.connections)
+    run(two, url=server.url).assert_outcomes(passed=1)
+    assert len(server.connections) == seen + 1  # /feed was replayed
+    assert len(messages(tape)) == 4
+    assert [json.loads(line)["connection"] for line in tape.read_text().splitlines()[1:]][-1] == 2
+    run(two).assert_outcomes(passed=1)  # all is known now
+    assert len(server.connections) == seen + 1
+
+
+def test_new_episodes_of_a_failing_test_are_not_kept(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    before = tape.read_bytes()
+    run(GREETS + "        assert False\n", "--farend-record=new_episodes", url=server.url).assert_outcomes(failed=1)
+    assert tape.read_bytes() == before
+
+
+def test_async_tests_too(run, pytester, server):
+    body = """
+    import pytest
+    from websockets.asyncio.client import connect
+
+    @pytest.mark.asyncio
+    @pytest.mark.tape(URL)
+    async def test_greets(tape):
+        async with connect(tape.url) as client:
+            await client.send(SAID)
+            assert await client.recv() == '{"id": 1, "ok": true}'
+    """
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    for url in (server.url, "ws://127.0.0.1:1"):
+        run(body, "-p", "pytest_asyncio.plugin", url=url).assert_outcomes(passed=1)
+
+
+def test_the_server_may_be_a_fixture_s(run, tape, server):
+    body = f"""
+    import pytest
+    from websockets.sync.client import connect
+
+    @pytest.fixture
+    def tape_url():
+        return {server.url!r}
+
+    def test_greets(tape):
+        assert tape.mode == "once" and tape.path.name == "test_greets.jsonl"
+        assert tape.is_recording is not tape.path.exists()
+        with connect(f"ws://{{tape.host}}:{{tape.port}}/feed") as client:
+            client.send(SAID)
+            client.recv()
+    """
+    run(body).assert_outcomes(passed=1)
+    run(body).assert_outcomes(passed=1)
+
+
+def test_tapes_that_no_test_uses_are_listed(run, tape, server):
+    run(url=server.url).assert_outcomes(passed=1)
+    (tape.parent / "test_gone.jsonl").write_text(tape.read_text())
+    result = run()
+    result.stdout.fnmatch_lines(["*tapes that no test uses*", "tapes/test_feed/test_gone.jsonl"])
+    assert "test_greets.jsonl" not in result.stdout.str()
+    deselected = run(GREETS, "-k", "nothing")
+    assert "test_greets.jsonl" not in deselected.stdout.str()
+    alone = run(GREETS, "test_feed.py::test_greets")
+    assert "tapes that no test uses" not in alone.stdout.str()
+
+
+def test_they_are_listed_once_where_workers_share_the_tests(run, tape, server):
+    pytest.importorskip("xdist")
+    run(url=server.url).assert_outcomes(passed=1)
+    (tape.parent / "test_gone.jsonl").write_text(tape.read_text())
+    result = run(GREETS, "-p", "xdist", "-n", "2")
+    result.assert_outcomes(passed=1)
+    told = result.stdout.str()
+    assert told.count("tapes that no test uses") == told.count("test_gone.jsonl") == 1
+
+
+def test_a_tape_of_a_name(run, pytester, server):
+    named = GREETS.replace('ignore="$.id"', 'path="shared/feed.jsonl"')
+    run(named, url=server.url).assert_outcomes(passed=1)
+    assert messages(pytester.path / "tapes" / "shared" / "feed.jsonl")
+    run(named).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ('mode="sometimes"', "*'sometimes' is no record mode: there are none, once, new_episodes, all*"),
+        ("wrong=1", "*@pytest.mark.tape takes no wrong*"),
+    ],
+)
+def test_a_mark_that_cannot_be_meant(run, mark, told):
+    result = run(GREETS.replace('ignore="$.id"', mark))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([told])
+
+
+def test_nobody_says_where_the_server_is(run):
+    result = run(GREETS.replace("URL, ", ""))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*to record a tape, say where the real server is*"])
