@@ -21,6 +21,7 @@ FLOORS = {
     "farend.demo": 5,
     "farend.findings": 5,
     "farend.django": 5,
+    "farend.pytest_hooks": 4,
     "farend.pytest_body": 5,
     "farend.pytest_django": 6,
     "farend.pytest_malformed": 6,

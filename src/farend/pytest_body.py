@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
+from farend.pytest_hooks import register
 from farend.core.messages import printed
 from farend.core.script import Script
 from farend.errors import Failure, WrongState, WrongType
@@ -246,6 +247,4 @@ class _ReportHook:
 def _leave_for_report(item: pytest.Item, body: Body, plugins: pytest.PytestPluginManager) -> Callable[[], object]:
     """Have the far ends served on the background loop, and left before the item's report."""
     body.enter(None)
-    hook = _ReportHook(item, body)
-    plugins.register(hook)
-    return functools.partial(plugins.unregister, hook)
+    return register(plugins, _ReportHook(item, body))

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from farend.pytest_hooks import register
 from farend.core.malformed import Case, cases
 from farend.core.messages import printed
 from farend.errors import UsageError, WrongState, WrongType
@@ -43,12 +44,11 @@ def check_of(request: pytest.FixtureRequest) -> Iterator[ClientCheck]:
         strict = strict or mark.kwargs.get("strict", False)
     check = ClientCheck(case, strict=strict)
     body = _Body(request.node, check)
-    plugins = request.config.pluginmanager
-    plugins.register(body)
+    unregister = register(request.config.pluginmanager, body)
     try:
         yield check
     finally:
-        plugins.unregister(body)
+        unregister()
 
 
 class _Body:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farend.pytest_hooks import register
 from farend.pytest_body import running_item
 from farend.stage.raising import raise_in
 
@@ -25,7 +26,7 @@ def claim(verifier: StrictVerifier) -> bool:
     item = running_item()
     if item is None:
         return False
-    item.config.pluginmanager.register(_ReportHook(item, verifier))
+    register(item.config.pluginmanager, _ReportHook(item, verifier))
     return True
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from farend.pytest_hooks import register
 from farend.pytest_body import outwards, running_item
 from farend.stage import verdict
 from farend.stage.servers import Server
@@ -22,7 +23,7 @@ def watch(server: Server) -> None:
     """Look after a server that was just started."""
     item = running_item()
     if item is not None and _is_for_one_test():
-        item.config.pluginmanager.register(_ReportHook(item, server))
+        register(item.config.pluginmanager, _ReportHook(item, server))
 
 
 def _is_for_one_test() -> bool:

@@ -20,6 +20,7 @@ import pytest
 
 from farend.errors import FarendError, InvalidArguments
 from farend.pytest_body import body_of
+from farend.pytest_hooks import register
 
 MODES: Final = ("none", "once", "new_episodes", "all")
 FOLDER: Final = "tapes"
@@ -231,11 +232,10 @@ class _Recording:
 
 
 def _watch(request: pytest.FixtureRequest, recording: _Recording) -> None:
-    plugins = request.config.pluginmanager
-    plugins.register(recording)
+    unregister = register(request.config.pluginmanager, recording)
 
     def over() -> None:
-        plugins.unregister(recording)
+        unregister()
         recording.drop()
 
     request.addfinalizer(over)
