@@ -31,6 +31,8 @@ from farend.settling.waits import UNWATCHED, Walk, anybody_outside, cause_of, de
 
 LIMIT: Final = 5.0
 """Seconds of real time after which an application that goes on is `Unsettled`, where nobody says otherwise."""
+SLOWEST: Final = 10
+"""How many times as long a loop may take for what it does on a machine that is busy with other things."""
 MOST_TOLD: Final = 8
 """Reasons that a text lists."""
 
@@ -44,7 +46,7 @@ class Waiter:
     True when what it waits for has come, and False when the loop was settled first.
     """
 
-    __slots__ = ("_give_up", "everyone", "fully", "future", "inside", "patience", "until")
+    __slots__ = ("_give_up", "_worked", "everyone", "fully", "future", "inside", "patience", "until")
 
     future: asyncio.Future[bool]
 
@@ -68,7 +70,19 @@ class Waiter:
         """When its patience is over, on `time.monotonic`."""
         if self._give_up is None:
             self._give_up = time.monotonic() + self.patience
+            self._worked = time.thread_time()
         return self._give_up
+
+    def is_worn_out(self, now: float) -> bool:
+        """Whether a loop that never pauses has gone on for too long.
+
+        That is so when it has worked for as long as the patience lasts. On a machine that gives the loop its turn
+        only now and then, time passes without any work being done; and a loop whose callbacks sleep never works.
+        """
+        over = now - self.give_up
+        return over >= 0 and (
+            time.thread_time() - self._worked >= self.patience or over >= (SLOWEST - 1) * self.patience
+        )
 
     def fail(self, unsettled: Unsettled) -> None:
         """Its patience is over."""
@@ -317,7 +331,7 @@ class Settler:
         now = time.monotonic()
         if self.pilot is not None:
             self._real_time_passes()
-        self._give_up([one for one in self.waiters if one.give_up <= now and not one.future.done()], is_busy=True)
+        self._give_up([one for one in self.waiters if one.is_worn_out(now) and not one.future.done()], is_busy=True)
 
     def _give_up(self, over: list[Waiter], is_busy: bool = False) -> None:
         """The patience of these is over: say what is under way."""
