@@ -365,6 +365,8 @@ class Settler:
         if not anybody_outside(self._hook.descriptors()):
             self._walk.forget()
             return False
+        if self.pilot is not None:  # all tasks count for it, so one look is enough
+            waiting = [self.pilot]
         return any(any(True for _ in self._outside(one)) for one in waiting)
 
     def _outside(self, waiter: Waiter) -> Iterator[tuple[asyncio.Task[Any], Any]]:
