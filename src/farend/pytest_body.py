@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from farend.pytest_hooks import register
 from farend.core.messages import printed
 from farend.core.script import Script
 from farend.errors import Failure, WrongState, WrongType
+from farend.pytest_hooks import register
 from farend.stage.every_split import kept_by
 from farend.stage.far_end import FarEnd, running_loop
 from farend.stage.raising import raise_in

@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from farend.pytest_hooks import register
 from farend.core.malformed import Case, cases
 from farend.core.messages import printed
 from farend.errors import UsageError, WrongState, WrongType
+from farend.pytest_hooks import register
 from farend.stage.checking import ClientCheck
 
 FIXTURE = "malformed_frame"

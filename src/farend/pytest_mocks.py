@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farend.pytest_hooks import register
 from farend.pytest_body import running_item
+from farend.pytest_hooks import register
 from farend.stage.raising import raise_in
 
 if TYPE_CHECKING:

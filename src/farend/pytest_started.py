@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from farend.pytest_hooks import register
 from farend.pytest_body import outwards, running_item
+from farend.pytest_hooks import register
 from farend.stage import verdict
 from farend.stage.servers import Server
 
