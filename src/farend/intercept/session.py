@@ -74,23 +74,40 @@ class Step(NamedTuple):
         return f"{os.path.basename(self.code.co_filename)}:{line or self.code.co_firstlineno}"
 
 
+class Whose(NamedTuple):
+    """On which connection something was done: the mock that answered, and the connection's number in the test."""
+
+    plugin: WebSocketPlugin
+    number: int
+
+
 class Interaction(NamedTuple):
     """One call that was made: the URI or the message, the step that it used, and when."""
 
-    session: Session
+    whose: Whose
     step: Step
     value: Any
     time: float
 
+    @property
+    def session(self) -> Session:
+        """Where it was scripted."""
+        plugin, number = self.whose
+        return next(one for one in plugin.verifier.sessions if one.number == number)
 
-Row: TypeAlias = tuple["Session", tuple[Any, ...], Any, float]
-"""An `Interaction` as it is kept, with its `Step`: plain tuples, which are made in a third of the time."""
+
+Row: TypeAlias = tuple[Whose, tuple[Any, ...], Any, float]
+"""An `Interaction` as it is kept, with its `Step`: plain tuples, which are made in a third of the time.
+
+They know whose they are by number, and not by the session: so all that a test has kept goes when it is dropped, and
+nothing is left for the garbage collector to find.
+"""
 
 
 def interaction(row: Row) -> Interaction:
     """What is kept of an interaction, with names."""
-    session, step, value, when = row
-    return Interaction(session, Step._make(step), value, when)
+    whose, step, value, when = row
+    return Interaction(whose, Step._make(step), value, when)
 
 
 class Session(Line):
@@ -104,6 +121,7 @@ class Session(Line):
         self._notes: list[tuple[float, Kind, object]] = []
         self._timeline = plugin.verifier.timeline
         self._record = self._timeline.entries.append
+        self._whose = Whose(plugin, 0)
 
     # -- writing it -------------------------------------------------------------------------------
 
@@ -169,6 +187,10 @@ class Session(Line):
 
     # -- playing it -------------------------------------------------------------------------------
 
+    def dial(self, uri: str, number: int) -> None:
+        super().dial(uri, number)
+        self._whose = Whose(self.plugin, number)
+
     def enter(self, handshake: Handshake) -> str:
         __tracebackhide__ = True
         with self.lock:
@@ -181,40 +203,41 @@ class Session(Line):
                 self.state = TRANSITIONS[self.state]["connect"]
             else:
                 self.state = State.CLOSED
-            self._record((self, step, self.dialled, _monotonic()))
+            self._record((self._whose, step, self.dialled, _monotonic()))
         self._finish(step)
         return ""
 
     def say(self, message: Any) -> None:
         __tracebackhide__ = True
-        # This and `hear` are what a mock's speed depends on: the step at the cursor has the name that is called.
-        with self.lock:
-            at = self._at
-            if at < len(self._steps) and (step := self._steps[at])[0] == "send":
-                self._at = at + 1
-            else:
-                found = self._next("send")
-                if found is None:
-                    self._note(Kind.RECEIVED, message)
-                    raise self._unmocked(f"send({printed(message)})", "send")
-                step = found
-            self._record((self, step, message, _monotonic()))
+        # This and `hear` are what a mock's speed depends on: the step at the cursor has the name that is called. (What
+        # is no method of the class, but an attribute, is called sooner by way of a local name.)
+        at = self._at
+        if at < len(self._steps) and (step := self._steps[at])[0] == "send":
+            self._at = at + 1
+        else:
+            found = self._next("send")
+            if found is None:
+                self._note(Kind.RECEIVED, message)
+                raise self._unmocked(f"send({printed(message)})", "send")
+            step = found
+        record = self._record
+        record((self._whose, step, message, _monotonic()))
         if self._watchers or step[2] is not None:
             self._finish(step)
 
     def hear(self) -> Any:
         __tracebackhide__ = True
-        with self.lock:
-            at = self._at
-            if at < len(self._steps) and (step := self._steps[at])[0] == "recv":
-                self._at = at + 1
-            else:
-                found = self._next("recv")
-                if found is None:
-                    return WAIT
-                step = found
-            message = step[1]
-            self._record((self, step, message, _monotonic()))
+        at = self._at
+        if at < len(self._steps) and (step := self._steps[at])[0] == "recv":
+            self._at = at + 1
+        else:
+            found = self._next("recv")
+            if found is None:
+                return WAIT
+            step = found
+        message = step[1]
+        record = self._record
+        record((self._whose, step, message, _monotonic()))
         if self._watchers or step[2] is not None:
             self._finish(step)
         return message
@@ -238,7 +261,7 @@ class Session(Line):
             step = self._steps[at]
             self._skipped += self._steps[self._at : at]
             self._at = at + 1
-            self._record((self, step, None, _monotonic()))
+            self._record((self._whose, step, None, _monotonic()))
         if step[2] is None or under_way is None:
             self._finish(step)
 
@@ -268,7 +291,7 @@ class Session(Line):
         said = [
             (one.time, _SAID[one.step.method], one.value)
             for one in map(interaction, tuple(self._timeline.entries))
-            if one.session is self and one.step.method in _SAID and one.value is not None
+            if one.whose == self._whose and one.step.method in _SAID and one.value is not None
         ]
         transcript = Transcript(self.number)
         for entry in sorted([*self._notes, *said], key=itemgetter(0)):
