@@ -150,6 +150,7 @@ class Settler:
         self.loop = loop
         self.clock = Clock(loop.time)
         self.jobs = Jobs(loop)
+        busy.sleepers.add(self.jobs)
         self.waiters: list[Waiter] = []
         self.pilot: Pilot | None = None
         self.leases = 0
@@ -168,13 +169,11 @@ class Settler:
         self._patches.put(self.loop, "time", self.clock.time)
         self._patches.put(self.loop, "run_in_executor", self.jobs.run_in_executor)
         self._hook.install(self._patches)
-        busy.sleepers.add(self.jobs)
 
     def release(self) -> None:
         """One lease less; after the last, the loop is as it was before."""
         self.leases -= 1
         if not self.leases:
-            busy.sleepers.discard(self.jobs)
             self.clock.thaw()
             self._hook.remove()
             self._patches.restore()
@@ -366,6 +365,8 @@ class Settler:
         if not anybody_outside(self._hook.descriptors()):
             self._walk.forget()
             return False
+        if self.pilot is not None:  # all tasks count for it, so one look is enough
+            waiting = [self.pilot]
         return any(any(True for _ in self._outside(one)) for one in waiting)
 
     def _outside(self, waiter: Waiter) -> Iterator[tuple[asyncio.Task[Any], Any]]:

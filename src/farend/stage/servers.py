@@ -394,6 +394,7 @@ class Server(FarEnd):
     async def _leave(self, wait: bool, asked: bool = False) -> list[Finding]:
         if self._serving is not None:
             await self._serving
+            self._serving = None
         return await super()._leave(wait, asked)
 
     async def _shut(self) -> None:
