@@ -44,17 +44,21 @@ class Routes:
 
     def __init__(self, scripts: Scripts) -> None:
         __tracebackhide__ = True
-        self._routes: dict[str | None, _Turns | _Planned] = {}
         if isinstance(scripts, Script | Plan) or not isinstance(scripts, Mapping):
-            self._routes[None] = _turns(scripts)
-        elif not scripts:
+            self._hold({None: _turns(scripts)})
+            return
+        if not scripts:
             raise InvalidArguments("an empty mapping of paths: no connection could be served")
-        else:
-            for path, what in scripts.items():  # no comprehension: its frame would be shown with an error
-                self._routes[_path(path)] = _turns(what)
-        self.planned = any(isinstance(turns, _Planned) for turns in self._routes.values())
+        routes: dict[str | None, _Turns | _Planned] = {}
+        for path, what in scripts.items():  # no comprehension: its frame would be shown with an error
+            routes[_path(path)] = _turns(what)
+        self._hold(routes)
+
+    def _hold(self, routes: dict[str | None, _Turns | _Planned]) -> None:
+        self._routes = routes
+        self.planned = any(isinstance(turns, _Planned) for turns in routes.values())
         """Whether a plan says what attempts meet."""
-        door = self._routes.get(None)
+        door = routes.get(None)
         self._door = door if isinstance(door, _Planned) else None
         """The plan that needs no path to be known."""
 
