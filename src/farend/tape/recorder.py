@@ -6,6 +6,7 @@ is written.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from typing import Final
@@ -16,6 +17,7 @@ from farend.tape.writer import STEP, TapeWriter
 
 _MEANINGLESS: Final = {"sec-websocket-key", "sec-websocket-accept", "date"}
 """Header fields that are new in each handshake, and say nothing."""
+_OTHER: Final[dict[Side, Side]] = {"client": "server", "server": "client"}
 _LARGE: Final = 4096
 
 
@@ -54,11 +56,6 @@ class Recorder:
             text = line_text(line if at == line.at else _at(line, at), self.wire) + "\n"
             self.writer.write_bytes(text.encode("utf-8", "backslashreplace"))
 
-    def write_bytes(self, *parts: bytes) -> None:
-        """Write whole lines that are encoded already."""
-        if self.error is None:
-            self.writer.write_bytes(*parts)
-
     def fail(self, error: Exception) -> None:
         """Write no more: what cannot be redacted, or written, does not disturb who is recorded."""
         if self.error is None:
@@ -78,10 +75,12 @@ class ConnectionRecorder:
         self._redacts = recorder.redacts
         self.number = number
         self._began = now
-        self._step = recorder.writer.step
         self._streams: dict[Side, RedactedStream] = {side: self._redactor.stream() for side in SIDES}
         self._is_tcp = recorder.wire == "tcp"
         self._heads = {side: f'{{"connection":{number},"kind":"message","from":"{side}",' for side in SIDES}
+        self._at = ""
+        """The time as lines have it, and from when until when it is the time."""
+        self._since, self._until = now, now
 
     def connect(self, now: float, target: str | None = None, headers: Headers = ()) -> None:
         """The client is there; its `at` is the time since the tape began."""
@@ -99,20 +98,22 @@ class ConnectionRecorder:
         if fragments:
             self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
             return
+        if self._recorder.error is not None:
+            return
         try:
-            if self._redacts:
-                payload = self._redactor.said(payload)
-            self._write_payload(self._begun(now, sender), payload)
+            self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
         except Exception as error:
             self._recorder.fail(error)
 
     def data(self, now: float, sender: Side, data: bytes) -> None:
         """Bytes that came together on TCP."""
+        if self._recorder.error is not None:
+            return
         try:
-            other: Side = "server" if sender == "client" else "client"
-            if self._streams[other].holds:
-                self._write_data(now, other, self._streams[other].flush())
             if self._redacts:
+                other = _OTHER[sender]
+                if self._streams[other].held:
+                    self._write_data(now, other, self._streams[other].flush())
                 data = self._streams[sender].feed(data)
             self._write_data(now, sender, data)
         except Exception as error:
@@ -140,25 +141,35 @@ class ConnectionRecorder:
             self._recorder.fail(error)
 
     def _write_data(self, now: float, sender: Side, data: bytes) -> None:
-        if data:
-            parts = _json_lines(data) if data[-1:] == b"\n" and data[:1] in (b"{", b"[") else (data,)
-            self._write_payload(self._begun(now, sender), *parts)
+        if data[-1:] == b"\n" and data[:1] in (b"{", b"["):
+            self._write_payload(now, sender, *_json_lines(data))
+        elif data:
+            self._write_payload(now, sender, data)
 
-    def _write_payload(self, begun: str, *parts: str | bytes) -> None:
+    def _write_payload(self, now: float, sender: Side, *parts: str | bytes) -> None:
         """A line for each part."""
-        only = parts[0]
-        if len(only) > _LARGE and isinstance(only, bytes) and text_of(only) is None:
-            # As it is, for each copy of much would take longer than all else here.
-            self._recorder.write_bytes(begun.encode(), b'"base64":"', base64_of(only), b'"}\n')
+        if not self._since <= now < self._until:
+            self._look_at_clock(now)
+        begun, write = self._heads[sender] + self._at, self._recorder.writer.write_bytes
+        first = parts[0]
+        if len(first) > _LARGE and len(parts) == 1 and isinstance(first, bytes) and text_of(first) is None:
+            # As it is, for each copy of much takes long.
+            write(begun.encode(), b'"base64":"', base64_of(first), b'"}\n')
             return
-        spelled = "".join([f"{begun}{payload_text(part, bytes_are_usual=self._is_tcp)}}}\n" for part in parts])
-        self._recorder.write_bytes(spelled.encode("utf-8", "backslashreplace"))
+        lines = f"{begun}{payload_text(first, bytes_are_usual=self._is_tcp)}}}\n"
+        for part in parts[1:]:
+            lines += f"{begun}{payload_text(part, bytes_are_usual=self._is_tcp)}}}\n"
+        write(lines.encode("utf-8", "backslashreplace"))
 
-    def _begun(self, now: float, sender: Side) -> str:
-        """The line of a message, up to its payload."""
-        if self._step is None:
-            return self._heads[sender]
-        return f'{self._heads[sender]}"at":{round(round((now - self._began) / self._step) * self._step, 6)!r},'
+    def _look_at_clock(self, now: float) -> None:
+        """It is another time than it was, by the step to which times are rounded."""
+        step = self._recorder.writer.step
+        if step is None:
+            self._since, self._until = -math.inf, math.inf
+        else:
+            tick = round((now - self._began) / step)
+            self._at = f'"at":{round(tick * step, 6)!r},'
+            self._since, self._until = self._began + (tick - 0.5) * step, self._began + (tick + 0.5) * step
 
     def _line(self, now: float, kind: Kind, sender: Side, **fields: object) -> Line:
         return Line(self.number, kind, sender, now - self._began, **fields)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from typing import Self
 
 from farend.errors import TapeUnavailable, WrongState, WrongType
 from farend.tape.format import Header, Line, Wire, header_text, line_text
+from farend.version import __version__
 
 STEP = 0.001
 """Seconds to which times are rounded where nobody says otherwise."""
@@ -63,7 +64,7 @@ class TapeWriter:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
         when = None if times is None else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self.write_bytes(_bytes(header_text(Header(wire, when, target, _version()))))
+            self.write_bytes(_bytes(header_text(Header(wire, when, target, __version__))))
         except BaseException:
             self.close()
             raise
@@ -134,15 +135,6 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 def _bytes(text: str) -> bytes:
     return (text + "\n").encode("utf-8", "backslashreplace")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("farend")
-    except PackageNotFoundError:
-        return ""
 
 
 def _checked_step(times: float | None) -> float | None:
