@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeUnavailable, WrongType
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
+from farend.tape.unfinished import Joined, beside
 
 
 class Position(NamedTuple):
@@ -34,14 +35,16 @@ class TapeReader(Iterator[Line]):
     [b'PING'] tcp 3
 
     `path` is the file; `max_line` is the length of the longest line that is read, in bytes. A last line
-    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise.
+    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise. What had come of
+    messages that were not whole when a recorder was killed follows as lines of the kind `raw`; with
+    `unfinished=False` it does not.
 
     Raises `TapeUnavailable` where the file cannot be read, `NotATape` where it is something else,
     `TapeTooNew` where a newer farend wrote it; and while it is read, `TapeDamaged` or `TapeTooLarge`, which
     name the line.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE, unfinished: bool = True) -> None:
         if not isinstance(path, str | os.PathLike):
             raise WrongType(f"a tape is named by its path, not by {path!r}")
         if not isinstance(max_line, int) or isinstance(max_line, bool) or max_line < 1:
@@ -52,7 +55,7 @@ class TapeReader(Iterator[Line]):
         """The number of the line that was read last; the header is line 1."""
         self._max_line = max_line
         try:
-            self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
+            self._file = Joined([self.path, *(beside(self.path) if unfinished else ())])
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {path} cannot be read: {error.strerror}") from None
         try:

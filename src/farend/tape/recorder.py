@@ -13,6 +13,7 @@ from typing import Final
 
 from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, base64_of, line_text, payload_text, text_of
 from farend.tape.redaction import RedactedStream, Redaction
+from farend.tape.unfinished import Unfinished
 from farend.tape.writer import STEP, TapeWriter
 
 _MEANINGLESS: Final = {"sec-websocket-key", "sec-websocket-accept", "date"}
@@ -40,6 +41,8 @@ class Recorder:
         self.wire = wire
         self.began = now
         self.connections = 0
+        self.under_way: set[ConnectionRecorder] = set()
+        """The connections with messages of which parts stand beside the tape."""
         self.error: Exception | None = None
         """What has ended the recording: the disk is full, or the user's own rule for secrets has failed."""
         self.writer = TapeWriter(path, wire, target=None if target is None else self.redactor.said(target), times=times)
@@ -63,6 +66,8 @@ class Recorder:
 
     def close(self) -> None:
         """The tape is complete."""
+        for connection in list(self.under_way):
+            connection.over()
         self.writer.close()
 
 
@@ -81,6 +86,8 @@ class ConnectionRecorder:
         self._at = ""
         """The time as lines have it, and from when until when it is the time."""
         self._since, self._until = now, now
+        self._unfinished: dict[Side, tuple[Unfinished, RedactedStream]] = {}
+        """What has come of messages that are not whole."""
 
     def connect(self, now: float, target: str | None = None, headers: Headers = ()) -> None:
         """The client is there; its `at` is the time since the tape began."""
@@ -95,6 +102,43 @@ class ConnectionRecorder:
 
     def message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...] = ()) -> None:
         """A WebSocket message, whole."""
+        self._write_message(now, sender, payload, fragments)
+        if self._unfinished:
+            self._settle(sender)
+
+    def part(self, now: float, sender: Side, data: bytes) -> None:
+        """More of a WebSocket message that is not whole: kept beside the tape until it is."""
+        if self._recorder.error is not None or not data or not self._redactor.finds_in_parts:
+            return
+        if sender not in self._unfinished:
+            beside = Unfinished(self._recorder.writer.path, self.number, sender)
+            self._unfinished[sender] = beside, self._redactor.stream()
+            self._recorder.under_way.add(self)
+        try:
+            beside, stream = self._unfinished[sender]
+            if self._redacts:
+                data = stream.feed(data)
+            if data:
+                line = self._line(now, Kind.RAW, sender, payload=data)
+                beside.write((line_text(line, self._recorder.wire) + "\n").encode("utf-8", "backslashreplace"))
+        except Exception as error:
+            self._recorder.fail(error)
+
+    def _settle(self, sender: Side) -> None:
+        """The message of which parts stand beside the tape is on it."""
+        if sender in self._unfinished:
+            beside, _ = self._unfinished[sender]
+            self._unfinished[sender] = beside, self._redactor.stream()
+            beside.clear()
+
+    def over(self) -> None:
+        """There is no connection any more."""
+        for beside, _ in self._unfinished.values():
+            beside.close()
+        self._unfinished.clear()
+        self._recorder.under_way.discard(self)
+
+    def _write_message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...]) -> None:
         if fragments:
             self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
             return
@@ -131,6 +175,8 @@ class ConnectionRecorder:
         """Anything else: a ping, a pong, a close, an end, an abort."""
         self.flush(now)
         self._write(self._line(now, kind, sender, payload=payload, code=code, reason=reason))
+        if kind is Kind.RAW and self._unfinished:
+            self._settle(sender)
 
     def flush(self, now: float) -> None:
         """Write what was held back."""

@@ -174,6 +174,11 @@ class Redactor:
 
     # -- what is asked of it ----------------------------------------------------------------------
 
+    @property
+    def finds_in_parts(self) -> bool:
+        """Whether secrets are found in a message that is not whole; a user's own function is given whole ones."""
+        return self._find is None
+
     @overload
     def said(self, payload: str) -> str: ...
     @overload

@@ -1,0 +1,106 @@
+"""What has come of a message that is not whole yet: it stands beside the tape until the message is on it.
+
+A tape has whole messages, for who reads it and for who compares it with another. But whoever kills the recorder in the
+middle of a long message is to find what had come of it. So that is kept in a file of its own, for each side of a
+connection, `feed.jsonl.1-client.part`: lines of the kind `raw`, which a reader takes for the last ones of the tape.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+from pathlib import Path
+from typing import IO, Final
+
+from farend.tape.format import Side
+
+_NAME: Final = re.compile(r"\.(\d+)-(client|server)\.part\Z")
+
+
+class Unfinished:
+    """The file for what one side of a connection has said of a message."""
+
+    def __init__(self, tape: Path, connection: int, sender: Side) -> None:
+        self._path = tape.with_name(f"{tape.name}.{connection}-{sender}.part")
+        self._file: int | None = None
+        self._failed = False
+
+    def write(self, line: bytes) -> None:
+        """More of the message has come. Where it cannot be written, the tape will tell, or will have room."""
+        if self._failed:
+            return
+        try:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            os.write(self._file, line)
+        except OSError:
+            self.close()
+            self._failed = True
+
+    def clear(self) -> None:
+        """The message is on the tape."""
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """There will be no more."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def beside(tape: Path) -> list[Path]:
+    """The files that a killed recorder has left beside the tape, by connection."""
+    found = tape.parent.glob(glob.escape(tape.name) + ".*.part")
+    named = [(path, match) for path in found if (match := _NAME.search(path.name))]
+    return [path for path, match in sorted(named, key=lambda one: (int(one[1][1]), one[1][2]))]
+
+
+class Joined:
+    """Files that are read as one; with only one of them, nothing but that."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._files: list[IO[bytes]] = []
+        try:
+            for path in paths:
+                self._files.append(open(path, "rb"))  # noqa: SIM115 (closed by `close`)
+        except OSError:
+            self.close()
+            raise
+        self._now = 0
+        self._before = 0
+        """Bytes of the files before this one."""
+
+    def close(self) -> None:
+        """Close them all."""
+        for file in self._files:
+            file.close()
+
+    def readline(self, limit: int) -> bytes:
+        """The next line, or as much of it."""
+        line = self._files[self._now].readline(limit)
+        while not line and self._now + 1 < len(self._files):
+            self._before += self._files[self._now].tell()
+            self._now += 1
+            self._files[self._now].seek(0)
+            line = self._files[self._now].readline(limit)
+        return line
+
+    def tell(self) -> int:
+        """How many bytes are before the next line."""
+        return self._before + self._files[self._now].tell()
+
+    def seek(self, offset: int) -> None:
+        """Read on behind so many bytes."""
+        self._now = self._before = 0
+        while self._now + 1 < len(self._files):
+            size = self._files[self._now].seek(0, os.SEEK_END)
+            if offset < self._before + size:
+                break
+            self._before += size
+            self._now += 1
+        self._files[self._now].seek(offset - self._before)
