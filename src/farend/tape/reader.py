@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeUnavailable, WrongType
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
-from farend.tape.unfinished import Joined, beside
+from farend.tape.unfinished import beside
 
 
 class Position(NamedTuple):
@@ -35,9 +35,9 @@ class TapeReader(Iterator[Line]):
     [b'PING'] tcp 3
 
     `path` is the file; `max_line` is the length of the longest line that is read, in bytes. A last line
-    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise. What had come of
-    messages that were not whole when a recorder was killed follows as lines of the kind `raw`; with
-    `unfinished=False` it does not.
+    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise. With
+    `unfinished`, what had come of messages that were not whole when a recorder was killed follows, as lines of the
+    kind `raw`.
 
     Raises `TapeUnavailable` where the file cannot be read, `NotATape` where it is something else,
     `TapeTooNew` where a newer farend wrote it; and while it is read, `TapeDamaged` or `TapeTooLarge`, which
@@ -54,8 +54,9 @@ class TapeReader(Iterator[Line]):
         self.number = 0
         """The number of the line that was read last; the header is line 1."""
         self._max_line = max_line
+        self._beside = beside(self.path) if unfinished else []
         try:
-            self._file = Joined([self.path, *(beside(self.path) if unfinished else ())])
+            self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {path} cannot be read: {error.strerror}") from None
         try:
@@ -82,7 +83,7 @@ class TapeReader(Iterator[Line]):
         return Position(self._file.tell(), self.number)
 
     def go_to(self, position: Position) -> None:
-        """Read on from there."""
+        """Read on from there; not once the end has been read, which may be in another file."""
         self._file.seek(position.offset)
         self.number = position.number
 
@@ -114,6 +115,10 @@ class TapeReader(Iterator[Line]):
     def _read(self) -> bytes:
         try:
             raw = self._file.readline(self._max_line + 1)
+            while not raw and self._beside:
+                self._file.close()
+                self._file = open(self._beside.pop(0), "rb")  # noqa: SIM115 (closed by `close`)
+                raw = self._file.readline(self._max_line + 1)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be read: {error.strerror}") from None
         self.number += 1

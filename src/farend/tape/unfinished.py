@@ -12,7 +12,7 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from farend.tape.format import Side
 
@@ -58,49 +58,3 @@ def beside(tape: Path) -> list[Path]:
     found = tape.parent.glob(glob.escape(tape.name) + ".*.part")
     named = [(path, match) for path in found if (match := _NAME.search(path.name))]
     return [path for path, match in sorted(named, key=lambda one: (int(one[1][1]), one[1][2]))]
-
-
-class Joined:
-    """Files that are read as one; with only one of them, nothing but that."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._files: list[IO[bytes]] = []
-        try:
-            for path in paths:
-                self._files.append(open(path, "rb"))  # noqa: SIM115 (closed by `close`)
-        except OSError:
-            self.close()
-            raise
-        self._now = 0
-        self._before = 0
-        """Bytes of the files before this one."""
-
-    def close(self) -> None:
-        """Close them all."""
-        for file in self._files:
-            file.close()
-
-    def readline(self, limit: int) -> bytes:
-        """The next line, or as much of it."""
-        line = self._files[self._now].readline(limit)
-        while not line and self._now + 1 < len(self._files):
-            self._before += self._files[self._now].tell()
-            self._now += 1
-            self._files[self._now].seek(0)
-            line = self._files[self._now].readline(limit)
-        return line
-
-    def tell(self) -> int:
-        """How many bytes are before the next line."""
-        return self._before + self._files[self._now].tell()
-
-    def seek(self, offset: int) -> None:
-        """Read on behind so many bytes."""
-        self._now = self._before = 0
-        while self._now + 1 < len(self._files):
-            size = self._files[self._now].seek(0, os.SEEK_END)
-            if offset < self._before + size:
-                break
-            self._before += size
-            self._now += 1
-        self._files[self._now].seek(offset - self._before)
