@@ -30,6 +30,7 @@ import pytest
 from farend.core.messages import printed
 from farend.core.script import Script
 from farend.errors import Failure, WrongState, WrongType
+from farend.pytest_phases import look_between_phases
 from farend.stage.every_split import kept_by
 from farend.stage.far_end import FarEnd, running_loop
 from farend.stage.raising import raise_in
@@ -141,10 +142,10 @@ def body_of(request: pytest.FixtureRequest) -> Body:
     if body is None:
         body = item.stash[_BODY] = Body()
         if isinstance(item, pytest.Function) and not os.environ.get("PYTEST_CURRENT_TEST", "").endswith("(call)"):
-            undo = _wrap(item, body)
+            request.addfinalizer(_wrap(item, body))
         else:
-            undo = _leave_for_report(item, body, request.config.pluginmanager)
-        request.addfinalizer(functools.partial(_forget, item, body, undo))
+            _leave_for_report(item, body)
+        request.addfinalizer(functools.partial(_forget, item, body))
     return body
 
 
@@ -168,9 +169,8 @@ def outwards() -> Iterator[FrameType]:
             frame = frame.f_back
 
 
-def _forget(item: pytest.Item, body: Body, undo: Callable[[], object]) -> None:
+def _forget(item: pytest.Item, body: Body) -> None:
     del item.stash[_BODY]
-    undo()
     body.drop()
 
 
@@ -228,24 +228,14 @@ def _async_wrapper(function: Callable[..., Any], body: Body) -> Callable[..., An
 # -- before the report ----------------------------------------------------------------------------
 
 
-class _ReportHook:
-    """Leaves the far ends of one test between its call and the report of it."""
+def _leave_for_report(item: pytest.Item, body: Body) -> None:
+    """Have the far ends served on the background loop, and left before the item's report."""
+    body.enter(None)
 
-    def __init__(self, item: pytest.Item, body: Body) -> None:
-        self._item = item
-        self._body = body
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        if item is self._item and call.when == "call":
-            failure = self._body.leave_blocking(call.excinfo.value if call.excinfo else None)
+    def leave(call: pytest.CallInfo[None]) -> None:
+        if call.when == "call":
+            failure = body.leave_blocking(call.excinfo.value if call.excinfo else None)
             if failure is not None:
                 call.excinfo = pytest.ExceptionInfo.from_exception(failure)
 
-
-def _leave_for_report(item: pytest.Item, body: Body, plugins: pytest.PytestPluginManager) -> Callable[[], object]:
-    """Have the far ends served on the background loop, and left before the item's report."""
-    body.enter(None)
-    hook = _ReportHook(item, body)
-    plugins.register(hook)
-    return functools.partial(plugins.unregister, hook)
+    look_between_phases(item, leave)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import functools
+from collections.abc import Iterator
 
 import pytest
 
 from farend.core.malformed import Case, cases
 from farend.core.messages import printed
 from farend.errors import UsageError, WrongState, WrongType
+from farend.pytest_phases import look_between_phases, raised
 from farend.stage.checking import ClientCheck
 
 FIXTURE = "malformed_frame"
@@ -42,27 +44,11 @@ def check_of(request: pytest.FixtureRequest) -> Iterator[ClientCheck]:
             raise WrongType(f"@pytest.mark.malformed takes strict=True or False, not {printed(mark.kwargs)}")
         strict = strict or mark.kwargs.get("strict", False)
     check = ClientCheck(case, strict=strict)
-    body = _Body(request.node, check)
-    plugins = request.config.pluginmanager
-    plugins.register(body)
-    try:
-        yield check
-    finally:
-        plugins.unregister(body)
+    look_between_phases(request.node, functools.partial(_see_that_it_was_used, check))
+    yield check
 
 
-class _Body:
-    """The body of one test, which fails if it has used no check."""
-
-    def __init__(self, item: pytest.Item, check: ClientCheck) -> None:
-        self._item = item
-        self._check = check
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        yield
-        if item is self._item and not self._check.entered:
-            pytest.fail(
-                f"the test has checked nothing: write `with {FIXTURE} as url:`, and connect the client to url",
-                pytrace=False,
-            )
+def _see_that_it_was_used(check: ClientCheck, call: pytest.CallInfo[None]) -> None:
+    if call.when == "call" and call.excinfo is None and not check.entered:
+        text = f"the test has checked nothing: write `with {FIXTURE} as url:`, and connect the client to url"
+        call.excinfo = raised(pytest.fail.Exception(text, pytrace=False))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from farend.pytest_body import outwards, running_item
+from farend.pytest_phases import look_between_phases
 from farend.stage import verdict
 from farend.stage.servers import Server
 
@@ -22,7 +23,7 @@ def watch(server: Server) -> None:
     """Look after a server that was just started."""
     item = running_item()
     if item is not None and _is_for_one_test():
-        item.config.pluginmanager.register(_ReportHook(item, server))
+        look_between_phases(item, _Started(server).look)
 
 
 def _is_for_one_test() -> bool:
@@ -34,27 +35,22 @@ def _is_for_one_test() -> bool:
     return True
 
 
-class _ReportHook:
-    """Looks at one server between each phase of its test and the report of that."""
+class _Started:
+    """One server, and whether its test has failed while it was open."""
 
-    def __init__(self, item: pytest.Item, server: Server) -> None:
-        self._item = item
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._failed = False
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        if item is not self._item:
-            return
+    def look(self, call: pytest.CallInfo[None]) -> None:
+        """One phase of the test is over."""
         if call.excinfo is not None and not self._server.is_over:
             self._failed = True
             untold = self._server.untold(self._server.findings)
             if untold:
                 verdict.attach(call.excinfo.value, untold)
-        if call.when == "teardown":
-            item.config.pluginmanager.unregister(self)
-            if not self._server.is_over:
-                self._close(call)
+        if call.when == "teardown" and not self._server.is_over:
+            self._close(call)
 
     def _close(self, call: pytest.CallInfo[None]) -> None:
         server = self._server

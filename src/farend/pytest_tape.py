@@ -20,6 +20,7 @@ import pytest
 
 from farend.errors import FarendError, InvalidArguments
 from farend.pytest_body import body_of
+from farend.pytest_phases import look_between_phases
 
 MODES: Final = ("none", "once", "new_episodes", "all")
 FOLDER: Final = "tapes"
@@ -188,9 +189,9 @@ class _Recording:
         self._keep = keep
         self._left = False
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        if item is not self._item or call.when != "call":
+    def look(self, call: pytest.CallInfo[None]) -> None:
+        """One phase of the test is over."""
+        if call.when != "call":
             return
         error = call.excinfo.value if call.excinfo else None
         problem = self.leave(error)
@@ -203,7 +204,7 @@ class _Recording:
                 call.excinfo = pytest.ExceptionInfo.from_exception(problem)
         if call.excinfo is not None:
             kept = "as it was" if self._path.exists() else "not made"
-            item.add_report_section(
+            self._item.add_report_section(
                 "call", "farend", f"The test did not pass: its tape {_short(self._path)} is {kept}."
             )
 
@@ -231,14 +232,8 @@ class _Recording:
 
 
 def _watch(request: pytest.FixtureRequest, recording: _Recording) -> None:
-    plugins = request.config.pluginmanager
-    plugins.register(recording)
-
-    def over() -> None:
-        plugins.unregister(recording)
-        recording.drop()
-
-    request.addfinalizer(over)
+    look_between_phases(request.node, recording.look)
+    request.addfinalizer(recording.drop)
 
 
 # -- tapes that nobody uses -----------------------------------------------------------------------

@@ -450,6 +450,20 @@ def test_what_never_comes_is_told_at_once(run):
     assert "Nothing can happen any more" in str(failed.value)
 
 
+def test_a_failure_is_told_at_the_block_and_not_on_its_way(run):
+    async def test():
+        async with virtual_network({DEVICE: TcpServer(Script().expect(b"PING"))}):
+            _, writer = await asyncio.open_connection(*DEVICE)
+            writer.write(b"PONG")
+            writer.close()
+
+    with pytest.raises(Failure) as failed:
+        run(test)
+    shown = failed.traceback.filter(failed)
+    assert not [entry for entry in shown if "contextlib" in str(entry.path)]
+    assert shown[-1].name == "test"
+
+
 def test_a_step_with_a_time_of_its_own_is_in_virtual_time(run):
     async def test():
         far_end = WebSocketServer(Script().expect("a", within=30).expect("b", within=30))

@@ -285,6 +285,37 @@ def test_messages_are_whole_though_the_fault_begins_in_the_middle_of_one():
             between.faults.clear()
 
 
+@pytest.mark.parametrize(
+    ("fault", "hears", "then"),
+    [
+        (CutAfter(3), b"ans", "reset"),
+        (CutAfter(3, "end"), b"ans", "nothing"),
+        (CutAfter(3, "end", to="far"), b"answer", "end"),
+    ],
+    ids=str,
+)
+def test_what_the_real_server_hears_of_a_cut(fault, hears, then):
+    """A reset is heard on both sides, and an end of the stream on one: the other direction goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with proxy(f"tcp://127.0.0.1:{listening.getsockname()[1]}", faults=[fault]) as between:
+            with dialled(between) as client, listening.accept()[0] as server:
+                server.settimeout(20)
+                client.sendall(b"ask")
+                assert server.recv(3, socket.MSG_WAITALL) == b"ask"
+                if then == "end":
+                    assert server.recv(3) == b""
+                server.sendall(b"answer")
+                if then == "reset":
+                    assert heard_by(server)[1] == "reset"
+                    assert heard_by(client)[1] == "reset"  # what was under way may be lost with it
+                    return
+                assert client.recv(len(hears), socket.MSG_WAITALL) == hears
+                if then == "nothing":
+                    assert client.recv(3) == b""
+                    client.sendall(b"more")
+                    assert server.recv(4, socket.MSG_WAITALL) == b"more"
+
+
 def test_a_connection_that_compresses_is_left_as_it_is():
     with WebSocketServer(Script().expect("a"), compression=True) as server, proxy(server.url) as between:
         with connect(between.url) as client:

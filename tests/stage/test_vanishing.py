@@ -41,13 +41,13 @@ def test_clients_that_come_while_it_stops(make):
         except OSError:
             pass
 
-    for _ in range(20):
+    for _ in range(8):
         server = make("x", verbose=False)
         knocking = threading.Thread(target=keep_knocking, args=(server,))
         knocking.start()
         knock(server) if make is CommandServer else None
         server.stop()
-        knocking.join(5)
+        knocking.join(60)
         assert not knocking.is_alive()
     gc.collect()
 

@@ -25,10 +25,12 @@ def checked_path(path: Any) -> str:
     """A path, or an exception that says what one is."""
     if not isinstance(path, str):
         raise WrongType(f"the path is text such as '/ws/chat?room=1', not {printed(path)}")
+    if path.startswith("/"):
+        return path
     scheme, _, rest = path.partition("://")
     if scheme in ("http", "https"):
         raise InvalidArguments(f"a WebSocket is not reached by {scheme}: ws{scheme[4:]}://{rest}, or the path alone")
-    if not path.startswith(("/", "ws://", "wss://")):
+    if not path.startswith(("ws://", "wss://")):
         raise InvalidArguments(f"the path begins with a slash: {'/' + path!r}, not {path!r}")
     return path
 
@@ -48,9 +50,10 @@ def checked_consumer(consumer: Any) -> Any:
 
 def checked_headers(headers: Any, cookies: Any) -> list[tuple[bytes, bytes]]:
     """Pairs of bytes, cookies included; or `WrongType`."""
-    pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    if not headers and not cookies:
+        return []
     checked = []
-    for pair in pairs:
+    for pair in headers.items() if isinstance(headers, Mapping) else headers or ():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise WrongType(f"headers= takes a dict, or pairs of name and value; {printed(pair)} is none")
         checked.append((_raw(pair[0]).lower(), _raw(pair[1])))

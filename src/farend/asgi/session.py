@@ -313,6 +313,24 @@ def scope_of(
     more: dict[str, Any],
 ) -> dict[str, Any]:
     """The scope of a WebSocket, as a server makes it (ASGI, "WebSocket connection scope")."""
+    return {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        **_place_of(path),
+        "root_path": "",
+        "headers": list(headers),
+        "client": ("127.0.0.1", 50000),
+        "subprotocols": subprotocols,
+        "state": {},
+        "extensions": {"websocket.http.response": {}},
+        **more,
+    }
+
+
+@functools.lru_cache(256)
+def _place_of(path: str) -> dict[str, Any]:
+    """What a path, or a URL, is in a scope."""
     scheme, server = "ws", ("testserver", 80)
     if path.startswith("/"):
         target, _, query = path.partition("?")
@@ -321,19 +339,9 @@ def scope_of(
         target, query, scheme = parts.path or "/", parts.query, parts.scheme
         server = (parts.hostname or "testserver", parts.port or (443 if scheme == "wss" else 80))
     return {
-        "type": "websocket",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
         "scheme": scheme,
         "path": unquote(target) if "%" in target else target,
         "raw_path": quote(target, safe="/%:@!$&'()*+,;=~").encode(),
         "query_string": query.encode(),
-        "root_path": "",
-        "headers": list(headers),
-        "client": ("127.0.0.1", 50000),
         "server": server,
-        "subprotocols": subprotocols,
-        "state": {},
-        "extensions": {"websocket.http.response": {}},
-        **more,
     }

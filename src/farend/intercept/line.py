@@ -53,6 +53,9 @@ class Hangup(NamedTuple):
 class Line:
     """What the double of a connection needs of its far end, whoever plays that.
 
+    `say` and `hear` are for one thread at a time. A double whose connection may be used from several holds `lock` while
+    it calls them; by hand, because a `with` would take twice the time. One that lives on an event loop needs none.
+
     `uri` is a matcher for the connections that it is meant for; None is any. `subprotocol` and `headers` are
     what the far end answers the opening handshake with.
     """

@@ -35,13 +35,13 @@ def _quickly(slow: F) -> F:
         __tracebackhide__ = True
         timeline = self.verifier.timeline
         if not fields and unnamed is UNSET and timeline.strict and timeline.cursor < len(timeline.entries):
-            session, step, value, _ = timeline.entries[timeline.cursor]
+            whose, step, value, _ = timeline.entries[timeline.cursor]
             if (
                 type(message) is type(value)
                 and message == value
                 and step[0] == method
                 and step[2] is None
-                and session.plugin is self
+                and whose[0] is self
             ):
                 timeline.cursor += 1
                 return

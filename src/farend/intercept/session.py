@@ -8,11 +8,10 @@ the step `close` was not used.
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from operator import itemgetter
 from types import CodeType
@@ -23,7 +22,7 @@ from farend.core.events import Ended, How
 from farend.core.findings import Place
 from farend.core.matchers import anything, described
 from farend.core.messages import Handshake, Ping, Pong, printed
-from farend.core.names import hint
+from farend.core.names import hint, misnamed
 from farend.core.script import Script
 from farend.core.steps import UNSET
 from farend.core.transcript import Kind, Transcript
@@ -74,23 +73,40 @@ class Step(NamedTuple):
         return f"{os.path.basename(self.code.co_filename)}:{line or self.code.co_firstlineno}"
 
 
+class Whose(NamedTuple):
+    """On which connection something was done: the mock that answered, and the connection's number in the test."""
+
+    plugin: WebSocketPlugin
+    number: int
+
+
 class Interaction(NamedTuple):
     """One call that was made: the URI or the message, the step that it used, and when."""
 
-    session: Session
+    whose: Whose
     step: Step
     value: Any
     time: float
 
+    @property
+    def session(self) -> Session:
+        """Where it was scripted."""
+        plugin, number = self.whose
+        return next(one for one in plugin.verifier.sessions if one.number == number)
 
-Row: TypeAlias = tuple["Session", tuple[Any, ...], Any, float]
-"""An `Interaction` as it is kept, with its `Step`: plain tuples, which are made in a third of the time."""
+
+Row: TypeAlias = tuple[Whose, tuple[Any, ...], Any, float]
+"""An `Interaction` as it is kept, with its `Step`: plain tuples, which are made in a third of the time.
+
+They know whose they are by number, and not by the session: so all that a test has kept goes when it is dropped, and
+nothing is left for the garbage collector to find.
+"""
 
 
 def interaction(row: Row) -> Interaction:
     """What is kept of an interaction, with names."""
-    session, step, value, when = row
-    return Interaction(session, Step._make(step), value, when)
+    whose, step, value, when = row
+    return Interaction(whose, Step._make(step), value, when)
 
 
 class Session(Line):
@@ -104,18 +120,18 @@ class Session(Line):
         self._notes: list[tuple[float, Kind, object]] = []
         self._timeline = plugin.verifier.timeline
         self._record = self._timeline.entries.append
+        self._whose = Whose(plugin, 0)
 
     # -- writing it -------------------------------------------------------------------------------
 
     def expect(
         self,
         method: str,
-        message: Never = UNSET,
-        uri: Never = UNSET,
-        *,
+        *said: Never,
         returns: Any = UNSET,
         raises: BaseException | None = None,
         required: bool = True,
+        **unknown: Never,
     ) -> Session:
         """The near end calls `method` next: "connect", "send", "recv" or "close".
 
@@ -133,14 +149,12 @@ class Session(Line):
         """
         __tracebackhide__ = True
         try:
-            plain = (
-                type(returns) in _AT_ONCE[method] and raises is None and required is True and message is uri is UNSET
-            )
+            plain = type(returns) in _AT_ONCE[method] and raises is None and required is True and not (said or unknown)
         except (KeyError, TypeError):
             plain = False
         if not plain:
-            if not message is uri is UNSET:
-                _refuse_what_is_said(method, message, uri)
+            if said or unknown:
+                _refuse(method, said, unknown)
             returns = _checked(method, returns, raises, required)
             if method == "connect" and self._steps:
                 raise InvalidArguments(
@@ -169,6 +183,10 @@ class Session(Line):
 
     # -- playing it -------------------------------------------------------------------------------
 
+    def dial(self, uri: str, number: int) -> None:
+        super().dial(uri, number)
+        self._whose = Whose(self.plugin, number)
+
     def enter(self, handshake: Handshake) -> str:
         __tracebackhide__ = True
         with self.lock:
@@ -181,40 +199,41 @@ class Session(Line):
                 self.state = TRANSITIONS[self.state]["connect"]
             else:
                 self.state = State.CLOSED
-            self._record((self, step, self.dialled, _monotonic()))
+            self._record((self._whose, step, self.dialled, _monotonic()))
         self._finish(step)
         return ""
 
     def say(self, message: Any) -> None:
         __tracebackhide__ = True
-        # This and `hear` are what a mock's speed depends on: the step at the cursor has the name that is called.
-        with self.lock:
-            at = self._at
-            if at < len(self._steps) and (step := self._steps[at])[0] == "send":
-                self._at = at + 1
-            else:
-                found = self._next("send")
-                if found is None:
-                    self._note(Kind.RECEIVED, message)
-                    raise self._unmocked(f"send({printed(message)})", "send")
-                step = found
-            self._record((self, step, message, _monotonic()))
+        # This and `hear` are what a mock's speed depends on: the step at the cursor has the name that is called. (What
+        # is no method of the class, but an attribute, is called sooner by way of a local name.)
+        at = self._at
+        if at < len(self._steps) and (step := self._steps[at])[0] == "send":
+            self._at = at + 1
+        else:
+            found = self._next("send")
+            if found is None:
+                self._note(Kind.RECEIVED, message)
+                raise self._unmocked(f"send({printed(message)})", "send")
+            step = found
+        record = self._record
+        record((self._whose, step, message, _monotonic()))
         if self._watchers or step[2] is not None:
             self._finish(step)
 
     def hear(self) -> Any:
         __tracebackhide__ = True
-        with self.lock:
-            at = self._at
-            if at < len(self._steps) and (step := self._steps[at])[0] == "recv":
-                self._at = at + 1
-            else:
-                found = self._next("recv")
-                if found is None:
-                    return WAIT
-                step = found
-            message = step[1]
-            self._record((self, step, message, _monotonic()))
+        at = self._at
+        if at < len(self._steps) and (step := self._steps[at])[0] == "recv":
+            self._at = at + 1
+        else:
+            found = self._next("recv")
+            if found is None:
+                return WAIT
+            step = found
+        message = step[1]
+        record = self._record
+        record((self._whose, step, message, _monotonic()))
         if self._watchers or step[2] is not None:
             self._finish(step)
         return message
@@ -238,7 +257,7 @@ class Session(Line):
             step = self._steps[at]
             self._skipped += self._steps[self._at : at]
             self._at = at + 1
-            self._record((self, step, None, _monotonic()))
+            self._record((self._whose, step, None, _monotonic()))
         if step[2] is None or under_way is None:
             self._finish(step)
 
@@ -268,7 +287,7 @@ class Session(Line):
         said = [
             (one.time, _SAID[one.step.method], one.value)
             for one in map(interaction, tuple(self._timeline.entries))
-            if one.session is self and one.step.method in _SAID and one.value is not None
+            if one.whose == self._whose and one.step.method in _SAID and one.value is not None
         ]
         transcript = Transcript(self.number)
         for entry in sorted([*self._notes, *said], key=itemgetter(0)):
@@ -352,32 +371,25 @@ class Session(Line):
         return f"<Session, {self.state.value}: {self._at:,} of {len(self._steps):,} steps used>"
 
 
-def _without(function: Any, *names: str) -> inspect.Signature:
-    signature = inspect.signature(function)
-    return signature.replace(parameters=[one for name, one in signature.parameters.items() if name not in names])
-
-
-# What is taken only to be refused is nothing to offer.
-Session.expect.__signature__ = _without(Session.expect, "message", "uri")  # type: ignore[attr-defined]
-
-
 def returned(method: str) -> str:
     """The line that scripts a call."""
     return f".expect({method!r}, returns={'…' if method == 'recv' else None})"
 
 
-def _refuse_what_is_said(method: object, message: object, uri: object) -> NoReturn:
-    """Raise for what a step is not told: what the near end says is for the assertion."""
+def _refuse(method: object, said: tuple[object, ...], unknown: Mapping[str, object]) -> NoReturn:
+    """Raise for what a step is not told (what the near end says is for the assertion), and for names that are none."""
     __tracebackhide__ = True
+    told = [*said, *(unknown[name] for name in ("message", "uri") if name in unknown)]
+    if not told:
+        raise misnamed("expect", unknown, Session.expect)
     if method == "recv":
         raise WrongType(
-            f"expect('recv') takes what the near end receives as returns=: write returns={printed(message)}"
+            f"expect('recv') takes what the near end receives as returns=: write returns={printed(told[0])}"
         )
     name = "uri" if method == "connect" else "message"
-    said = message if uri is UNSET else uri
     raise WrongType(
         f"expect({method!r}) is not told what the near end says: write {returned(str(method))}, and behind the block "
-        f"assert_{method}({'' if method == 'close' else f'{name}={printed(said)}'})"
+        f"assert_{method}({'' if method == 'close' else f'{name}={printed(told[0])}'})"
     )
 
 

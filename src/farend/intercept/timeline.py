@@ -93,8 +93,8 @@ class Timeline:
         """Whether the next interaction is this one, by comparing nothing but a plain value."""
         if not self.strict or self.cursor >= len(self.entries):
             return False
-        session, step, value, _ = self.entries[self.cursor]
-        if step[0] != method or step[2] is not None or session.plugin is not plugin:
+        whose, step, value, _ = self.entries[self.cursor]
+        if step[0] != method or step[2] is not None or whose[0] is not plugin:
             return False
         if not FIELDS[method]:
             return not fields
@@ -135,7 +135,7 @@ class Timeline:
             return MissingAssertionFieldsError(
                 f"assert_{method}() leaves out raises=: {method}() raised; write {assertion(entry)}"
             )
-        place = Place(connection=entry.session.number, transcript=entry.session.transcript)
+        place = Place(connection=entry.whose.number, transcript=entry.session.transcript)
         why = _differs(plugin, method, fields, entry)
         if self.relaxed:
             left = tuple(assertion(one) for one in self.unasserted())
@@ -152,8 +152,8 @@ def _wrong(finding: WrongAssertion) -> InteractionMismatchError:
 def _differs(plugin: WebSocketPlugin, method: str, fields: dict[str, Any], entry: Interaction) -> str:
     """Why the interaction is not what the assertion says; empty where it is."""
     step = entry.step
-    if step.method != method or entry.session.plugin is not plugin:
-        whose = "" if entry.session.plugin is plugin else f" on {entry.session.plugin.spelling}"
+    if step.method != method or entry.whose.plugin is not plugin:
+        whose = "" if entry.whose.plugin is plugin else f" on {entry.whose.plugin.spelling}"
         value = "" if step.method == "close" or step.raises is not None else f" {printed(entry.value)}"
         return f"the next interaction is {step.method}{value}{whose}"
     raised = step.raises
@@ -201,7 +201,7 @@ def assertion(entry: Interaction) -> str:
     fields = [f"{name}={_written(entry.value)}" for name in FIELDS[method] if raised is None or method != "recv"]
     if raised is not None:
         fields.append(f"raises={type(raised).__name__}")
-    return f"{entry.session.plugin.spelling}.assert_{method}({', '.join(fields)})"
+    return f"{entry.whose.plugin.spelling}.assert_{method}({', '.join(fields)})"
 
 
 def _written(value: Any) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, NoReturn, Self
 
 from farend.core.messages import printed
-from farend.errors import InvalidArguments, WrongState, WrongType
+from farend.errors import Failure, InvalidArguments, WrongState, WrongType
 from farend.intercept.addresses import Address, parsed
 from farend.intercept.dialling import Dialling, Place
 from farend.intercept.outside import Outside, guard
@@ -153,7 +153,7 @@ class VirtualNetwork:
         __tracebackhide__ = True
         try:
             stopped = self._stopped_by(error)
-            await self._way_out.__aexit__(*_exception(stopped or error))
+            await self._leave(stopped or error)
             late = self._stopped_by(None)  # while the far ends were left
             if late is not None and stopped is None and error is None:
                 raise late
@@ -167,6 +167,16 @@ class VirtualNetwork:
         if stopped is not None:
             raise stopped from None
         told(self._dialling.refused, error)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Leave all that was entered; a failure of theirs is told without the way that it took."""
+        __tracebackhide__ = True
+        try:
+            await self._way_out.__aexit__(*_exception(error))
+        except Failure as failure:
+            if failure is not error:
+                failure.with_traceback(None)
+            raise
 
     def _stopped_by(self, error: BaseException | None) -> BaseException | None:
         """Why the network has stopped the test, if that is what `error` comes of."""

@@ -24,7 +24,8 @@ def heard_later(line: Line, timeout: float | None, given_up: Callable[[], bool])
     try:
         while True:
             changed.clear()
-            message = line.hear()
+            with line.lock:
+                message = line.hear()
             if message is not WAIT or given_up():
                 return message
             now = time.monotonic()

@@ -42,7 +42,8 @@ from farend.intercept.waiting import heard_later
 KINDS: Final = ("websocket",)
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _LOST: Final = "Connection to remote host was lost."
-_OPCODES: Final = {str: ABNF.OPCODE_TEXT, bytes: ABNF.OPCODE_BINARY, Ping: ABNF.OPCODE_PING, Pong: ABNF.OPCODE_PONG}
+_TEXT: Final = ABNF.OPCODE_TEXT
+_OPCODES: Final = {str: _TEXT, bytes: ABNF.OPCODE_BINARY, Ping: ABNF.OPCODE_PING, Pong: ABNF.OPCODE_PONG}
 _REAL_CONNECT: Final = WebSocket.connect
 _REAL_RUN_FOREVER: Final = WebSocketApp.run_forever
 _here: Final = threading.local()
@@ -106,7 +107,7 @@ class MockedWebSocket(WebSocket):
     def send(self, payload: bytes | str, opcode: int = ABNF.OPCODE_TEXT) -> int:
         __tracebackhide__ = True
         # Bytes that are sent as text stay bytes for a session, whose assertions speak of what the client gave.
-        if opcode != ABNF.OPCODE_TEXT or type(payload) is not str:
+        if opcode != _TEXT or type(payload) is not str:
             return self.send_frame(ABNF.create_frame(payload, opcode))
         self._say(payload)
         size = len(payload) if payload.isascii() else len(payload.encode())
@@ -143,11 +144,15 @@ class MockedWebSocket(WebSocket):
         __tracebackhide__ = True
         if not self.connected:
             raise self._gone("send")
+        line = self._line
+        line.lock.acquire()
         try:
-            hangup = self._line.say(message)
+            hangup = line.say(message)
         except WebSocketConnectionClosedException:
             self._lost()
             raise
+        finally:
+            line.lock.release()
         if hangup is not None and hangup.lost:
             self._lost()
             raise WebSocketConnectionClosedException(_LOST)
@@ -180,13 +185,18 @@ class MockedWebSocket(WebSocket):
 
     def _hear(self) -> Any:
         __tracebackhide__ = True
-        if self._closing is not None:  # what answers the close frame that was sent
-            answer, self._closing = self._closing, None
-            return answer
         if not self.connected:
+            if self._closing is not None:  # what answers the close frame that was sent
+                answer, self._closing = self._closing, None
+                return answer
             raise self._gone("recv")
+        line = self._line
         try:
-            message = self._line.hear()
+            line.lock.acquire()
+            try:
+                message = line.hear()
+            finally:
+                line.lock.release()
             if message is WAIT:
                 message = self._heard_later()
         except WebSocketConnectionClosedException:

@@ -190,8 +190,8 @@ class Ending:
     protocol: Any
     _line: Line
     _remote: tuple[str, int]
-    _listening = False
-    _open = True
+    _open: bool
+    _listening: bool
     _left = False
 
     @property
@@ -205,6 +205,7 @@ class Ending:
     def _plug_in(self, line: Line) -> None:
         """Have `line` play the far end."""
         self._line = line
+        self._open, self._listening = True, False
         self._say, self._hear = line.say, line.hear
 
     def _say_control(self, message: Ping | Pong) -> None:

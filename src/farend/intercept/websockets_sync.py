@@ -79,11 +79,15 @@ class MockedConnection(Ending, ClientConnection):
                 return
         if not self._open:
             raise self._gone("send")
+        lock = self._line.lock
+        lock.acquire()
         try:
             hangup = self._say(message)
         except ConnectionClosed as error:
             self._end_with(error)
             raise
+        finally:
+            lock.release()
         if hangup is not None:
             raise self._hung_up(hangup)
 
@@ -101,7 +105,12 @@ class MockedConnection(Ending, ClientConnection):
             if not self._open and self._has_nothing_more:
                 raise self._gone("recv")
             try:
-                message = self._hear()
+                lock = self._line.lock
+                lock.acquire()
+                try:
+                    message = self._hear()
+                finally:
+                    lock.release()
                 if message is WAIT:
                     message = self._heard_later(timeout)
             except ConnectionClosed as error:

@@ -19,7 +19,7 @@ class Sleeper(Protocol):
 
 
 sleepers: Final[WeakSet[Sleeper]] = WeakSet()
-"""The loops that are watched."""
+"""The loops that have ever been watched: to wake one for nothing does no harm."""
 
 
 class Busy:

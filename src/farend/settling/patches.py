@@ -11,19 +11,18 @@ class Patches:
     """What was put where. `restore` leaves each attribute as it was found."""
 
     def __init__(self) -> None:
-        self._put: list[tuple[Any, str, Any, Any]] = []
+        self._put: list[tuple[dict[str, Any], str, Any, Any]] = []
 
     def put(self, target: Any, name: str, value: Any) -> None:
         """Shadow the attribute on this instance."""
         own = target.__dict__
-        self._put.append((target, name, value, own.get(name, _NONE)))
+        self._put.append((own, name, value, own.get(name, _NONE)))
         own[name] = value
 
     def restore(self) -> None:
         """Take all of it off, the last first. What somebody else has put over ours stays his."""
         while self._put:
-            target, name, value, before = self._put.pop()
-            own = target.__dict__
+            own, name, value, before = self._put.pop()
             if own.get(name) is not value:
                 continue
             if before is _NONE:

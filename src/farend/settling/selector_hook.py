@@ -7,6 +7,7 @@ otherwise. The second is where a program that awaits would block, and so where i
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import platform
 import time
@@ -40,11 +41,13 @@ class SelectorHook:
                     f"farend knows when asyncio's loop is idle by its attribute {name}, which it has not in "
                     f"{platform.python_implementation()} {platform.python_version()}; please report that"
                 )
+        # Made once: a loop is watched anew for each connection of a test.
+        self._watching_select = functools.lru_cache(1)(self._select)
+        self._watching_call_soon = functools.lru_cache(1)(self._call_soon)
 
     def install(self, patches: Patches) -> None:
-        patches.put(self._loop._selector, "select", self._select(self._loop._selector.select))
-        patches.put(self._loop, "call_soon", self._call_soon(self._loop.call_soon))
-
+        patches.put(self._loop._selector, "select", self._watching_select(self._loop._selector.select))
+        patches.put(self._loop, "call_soon", self._watching_call_soon(self._loop.call_soon))
         self._before = {id(handle): handle for handle in self._loop._scheduled}
 
     def remove(self) -> None:

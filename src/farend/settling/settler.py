@@ -31,6 +31,8 @@ from farend.settling.waits import UNWATCHED, Walk, anybody_outside, cause_of, de
 
 LIMIT: Final = 5.0
 """Seconds of real time after which an application that goes on is `Unsettled`, where nobody says otherwise."""
+SLOWEST: Final = 10
+"""How many times as long a loop may take for what it does on a machine that is busy with other things."""
 MOST_TOLD: Final = 8
 """Reasons that a text lists."""
 
@@ -44,7 +46,7 @@ class Waiter:
     True when what it waits for has come, and False when the loop was settled first.
     """
 
-    __slots__ = ("_give_up", "everyone", "fully", "future", "inside", "patience", "until")
+    __slots__ = ("_give_up", "_worked", "everyone", "fully", "future", "inside", "patience", "until")
 
     future: asyncio.Future[bool]
 
@@ -68,7 +70,19 @@ class Waiter:
         """When its patience is over, on `time.monotonic`."""
         if self._give_up is None:
             self._give_up = time.monotonic() + self.patience
+            self._worked = time.thread_time()
         return self._give_up
+
+    def is_worn_out(self, now: float) -> bool:
+        """Whether a loop that never pauses has gone on for too long.
+
+        That is so when it has worked for as long as the patience lasts. On a machine that gives the loop its turn
+        only now and then, time passes without any work being done; and a loop whose callbacks sleep never works.
+        """
+        over = now - self.give_up
+        return over >= 0 and (
+            time.thread_time() - self._worked >= self.patience or over >= (SLOWEST - 1) * self.patience
+        )
 
     def fail(self, unsettled: Unsettled) -> None:
         """Its patience is over."""
@@ -136,6 +150,7 @@ class Settler:
         self.loop = loop
         self.clock = Clock(loop.time)
         self.jobs = Jobs(loop)
+        busy.sleepers.add(self.jobs)
         self.waiters: list[Waiter] = []
         self.pilot: Pilot | None = None
         self.leases = 0
@@ -154,13 +169,11 @@ class Settler:
         self._patches.put(self.loop, "time", self.clock.time)
         self._patches.put(self.loop, "run_in_executor", self.jobs.run_in_executor)
         self._hook.install(self._patches)
-        busy.sleepers.add(self.jobs)
 
     def release(self) -> None:
         """One lease less; after the last, the loop is as it was before."""
         self.leases -= 1
         if not self.leases:
-            busy.sleepers.discard(self.jobs)
             self.clock.thaw()
             self._hook.remove()
             self._patches.restore()
@@ -318,7 +331,7 @@ class Settler:
         now = time.monotonic()
         if self.pilot is not None:
             self._real_time_passes()
-        self._give_up([one for one in self.waiters if one.give_up <= now and not one.future.done()], is_busy=True)
+        self._give_up([one for one in self.waiters if one.is_worn_out(now) and not one.future.done()], is_busy=True)
 
     def _give_up(self, over: list[Waiter], is_busy: bool = False) -> None:
         """The patience of these is over: say what is under way."""
@@ -352,6 +365,8 @@ class Settler:
         if not anybody_outside(self._hook.descriptors()):
             self._walk.forget()
             return False
+        if self.pilot is not None:  # all tasks count for it, so one look is enough
+            waiting = [self.pilot]
         return any(any(True for _ in self._outside(one)) for one in waiting)
 
     def _outside(self, waiter: Waiter) -> Iterator[tuple[asyncio.Task[Any], Any]]:
