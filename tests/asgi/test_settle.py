@@ -449,6 +449,27 @@ def test_what_is_said_at_the_connect(run):
     run(test())
 
 
+def test_what_a_task_of_a_library_waits_for_is_told_with_the_librarys_line(run):
+    """fast-channels, as Channels, receives in a task of its own."""
+    from fast_channels.consumer.websocket import AsyncWebsocketConsumer
+
+    async def test():
+        async with WebsocketCommunicator(AsyncWebsocketConsumer.as_asgi(), "/") as comm:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await comm.receive()
+        assert "  a message (receive()), caused by the connect" in str(caught.value).splitlines()
+        assert "other tasks, utils.py:" in str(caught.value)  # and not asyncio's tasks.py
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0, "0 ms"), (0.05, "50 ms"), (1.5, "1.5 s"), (60.0, "60 s"), (3600.0, "3600 s")]
+)
+def test_times_in_words(seconds, words):
+    assert waits.duration(seconds) == words
+
+
 # -- patches ------------------------------------------------------------------------------------------
 
 

@@ -103,6 +103,9 @@ class Connection(Waiting):
             return
         session.disconnect(code, reason)
         try:
+            if session.waiter is not None:  # another task's, which is told first that nothing can come any more
+                session.notify()
+                await asyncio.sleep(0)
             while not session.has_ended:
                 if not session.long_gone:
                     session.long_gone = not await self._more(0.0)
@@ -163,7 +166,7 @@ class Connection(Waiting):
         try:
             await self.disconnect(timeout=END)
         except Exception as problem:
-            if problem is not error:
+            if str(problem) != str(error):
                 error.add_note(f"At the end, the application: {type(problem).__name__}: {problem}")
 
     def __enter__(self) -> BlockingCommunicator:
@@ -222,6 +225,7 @@ class Connection(Waiting):
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
+    __tracebackhide__ = True
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
