@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from farend import Script, TcpClient, TcpServer, WebSocketClient, WebSocketServer
+from farend import Plan, Script, TcpClient, TcpServer, WebSocketClient, WebSocketServer
 from farend.core.names import KEYWORDS, Hinting, hint, hinted, nearest
 from farend.errors import WrongType
 
@@ -35,11 +35,25 @@ def test_the_nearest_is_what_is_spelt_nearly_so() -> None:
         (lambda: Script().send("a", deadline=3), "send() takes no deadline="),  # type: ignore[call-arg]
         (lambda: Script().expect_close(cod=1000), "expect_close() takes no cod=; did you mean code=?"),  # type: ignore[call-arg]
         (lambda: Script().expect_handshake(pth="/"), "expect_handshake() takes no pth=; did you mean path=?"),  # type: ignore[call-arg]
+        (
+            lambda: TcpServer(Script(), Script()),  # type: ignore[arg-type]
+            "TcpServer() takes one script; for each connection in turn, write a list: TcpServer([first, second])",
+        ),
+        (
+            lambda: WebSocketServer(Script(), Plan()),  # type: ignore[arg-type]
+            "WebSocketServer() takes one script; for each connection in turn, write a list: "
+            "WebSocketServer([first, second]); for each path, a mapping: {'/path': script}",
+        ),
+        (
+            lambda: TcpServer(Script(), "localhost", 80),  # type: ignore[arg-type]
+            "TcpServer() takes all but the script by name, and was given 'localhost': "
+            "write TcpServer(script, host=…, port=…)",
+        ),
         (lambda: TcpServer().accept(timeout=3), "accept() takes no timeout=; did you mean within=?"),  # type: ignore[call-arg]
         (lambda: TcpServer().connection(timeout=3), "connection() takes no timeout=; did you mean within=?"),  # type: ignore[call-arg]
     ],
 )
-def test_an_unknown_keyword_is_answered_with_the_one_that_was_meant(call: Callable[[], object], text: str) -> None:
+def test_wrong_arguments_are_answered_with_what_was_meant(call: Callable[[], object], text: str) -> None:
     with pytest.raises(WrongType) as caught:
         call()
     assert str(caught.value) == text
@@ -65,7 +79,13 @@ def test_other_type_errors_are_left_as_they_are() -> None:
 
 def test_the_table_names_arguments_that_there_are() -> None:
     taken = {"deadline", "within", "tls", "host", "unix_path", "max_size", "framing", "what", "payload", "headers"}
-    assert {name for names in KEYWORDS.values() for name in names} == taken | {"subprotocols", "script"}
+    assert {name for names in KEYWORDS.values() for name in names} == taken | {
+        "subprotocols",
+        "script",
+        "returns",
+        "raises",
+        "required",
+    }
 
 
 def test_an_attribute_that_is_not_there() -> None:

@@ -61,6 +61,19 @@ def in_block(block):
         (lambda: session().expect("close", "bye"), WrongType, r"assert_close\(\)"),
         (lambda: session().expect("recv", "x"), WrongType, "write returns='x'"),
         (lambda: session().expect("recv", message="x"), WrongType, "write returns='x'"),
+        (lambda: session().expect("send", uri="x"), WrongType, r"assert_send\(message='x'\)"),
+        (
+            lambda: session().expect("recv", return_value="x"),
+            WrongType,
+            r"takes no return_value=; did you mean returns=",
+        ),
+        (lambda: session().expect("send", side_effect=OSError()), WrongType, "did you mean raises="),
+        (
+            lambda: session().expect("send", returns=None, requird=False),
+            WrongType,
+            r"requird=; did you mean required=\?",
+        ),
+        (lambda: session().expect("send", returns=None, zzz=1), WrongType, r"expect\(\) takes no zzz=$"),
         (lambda: mocked().expect("connect", returns=None), MissingAttribute, r"write mock\.new_session\(\)\.expect"),
         (
             lambda: mocked().assert_recieve(message="x"),
@@ -73,8 +86,8 @@ def in_block(block):
         (lambda: mocked().assert_connect(URI), WrongType, r"write assert_connect\(uri="),
         (lambda: mocked().assert_close(1000), WrongType, r"assert_close\(\) takes nothing, and was given 1000"),
         (lambda: mocked().new_session(URI), WrongType, r"write new_session\(uri="),
-        (lambda: mocked().new_session(url=URI), WrongType, r"has no url=: did you mean uri=\?"),
-        (lambda: mocked().new_session(x=1), WrongType, "has no x=: it takes uri=…, subprotocol=…, headers=…"),
+        (lambda: mocked().new_session(url=URI), WrongType, r"takes no url=; did you mean uri=\?"),
+        (lambda: mocked().new_session(x=1), WrongType, "takes no x=; it takes uri=…, subprotocol=…, headers=…"),
         (lambda: mocked().play(Script(), url=URI), WrongType, "did you mean uri="),
         (lambda: in_block(farend.in_any_order), WrongType, r"write `with farend.in_any_order\(\):`"),
         (lambda: in_block(farend.sandbox), WrongType, r"write `with farend.sandbox\(\):`"),
@@ -85,7 +98,7 @@ def in_block(block):
         (lambda: in_async_block(StrictVerifier().sandbox()), WrongType, r"write `with verifier.sandbox\(\):`"),
         (lambda: in_async_block(mocked()), WrongState, "with farend:"),
         (lambda: farend.reroute("ws://a.example", TcpServer()), WrongType, r"write reroute\(\{'ws://a.example': …\}\)"),
-        (lambda: farend.reroute({}, strikt=True), WrongType, r"has no strikt=: did you mean strict=\?"),
+        (lambda: farend.reroute({}, strikt=True), WrongType, r"takes no strikt=; did you mean strict=\?"),
     ],
 )
 def test_it_is_told_what_to_write(write, error, sentence):

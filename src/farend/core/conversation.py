@@ -223,10 +223,10 @@ class Conversation:
             return self.state is State.CLOSING
         if self._blocked_since is not None or self._lingers:
             return True
+        if self._top.skippable:
+            return False
         heads = list(self._top.heads())
-        if self._top.skippable or not heads:
-            return self._close_sent and not self._top.skippable
-        return all(getattr(head.step, "within", None) is None for head in heads)
+        return all(getattr(head.step, "within", None) is None for head in heads) if heads else self._close_sent
 
     @property
     def done(self) -> bool:
@@ -922,11 +922,13 @@ class Conversation:
 
     def _patience(self) -> float | None:
         """How long the current wait may last: the step's own deadline, or the common one; None for no end."""
-        heads = list(self._top.heads())
         if self._lingers:
             return self.deadline
-        if self._top.skippable or not heads:
-            return self.deadline if self._close_sent and not self._top.skippable else None
+        if self._top.skippable:
+            return None
+        heads = list(self._top.heads())
+        if not heads:
+            return self.deadline if self._close_sent else None
         own = [within for head in heads if (within := getattr(head.step, "within", None)) is not None]
         return max(own) * self.scale if own else self.deadline
 

@@ -6,7 +6,7 @@ Nothing of this runs until a name is not found.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
 
 from farend.errors import WrongType
@@ -38,6 +38,11 @@ KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "protocols": ("subprotocols",),
     "steps": ("script",),
     "scripts": ("script",),
+    "return_value": ("returns",),
+    "returning": ("returns",),
+    "side_effect": ("raises",),
+    "error": ("raises",),
+    "optional": ("required",),
 }
 """What other libraries call an argument, and what farend calls it: the first that the function takes."""
 
@@ -64,6 +69,9 @@ def hint(name: str, names: Iterable[str], known: Mapping[str, str] | None = None
 def hinted(function: Callable[P, T]) -> Callable[P, T]:
     """Have `function` answer a keyword that it does not take with the one that was probably meant.
 
+    It puts a call in between; what is called for every step of a script takes `**unknown` instead, and says
+    `raise misnamed(…)` where there are any.
+
     >>> hinted(lambda *, deadline: None)(timeout=3)
     Traceback (most recent call last):
     farend.WrongType: <lambda>() takes no timeout=; did you mean deadline=?
@@ -75,27 +83,45 @@ def hinted(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            told = _unknown(function, args, kwargs)
-            if told is None:
+            taken, takes_all = _taken(function)
+            if takes_all or all(name in taken for name in kwargs):
                 raise
-        raise WrongType(told)
+        name = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+        raise misnamed(name, kwargs, taken)
 
     return call
 
 
-def _unknown(function: Callable[..., object], args: tuple[object, ...], keywords: Iterable[str]) -> str | None:
-    """What to say of the first of the keywords that the function does not take; None where it takes all of them."""
+def misnamed(
+    call: str, keywords: Iterable[str], taken: Callable[..., object] | Collection[str], *, tell: bool = False
+) -> WrongType:
+    """The exception for the first of the keywords that is not `taken`: by these names, or by this function.
+
+    With `tell`, it lists what is taken where nothing is near.
+
+    >>> str(misnamed("new_session", ["url"], ["uri", "headers"]))
+    'new_session() takes no url=; did you mean uri=?'
+    """
+    names = _taken(taken)[0] if callable(taken) else list(taken)
+    wrong = next(name for name in keywords if name not in names)
+    known = next((name for name in KEYWORDS.get(wrong, ()) if name in names), None)
+    near = known or nearest(wrong, names)
+    hint = f"; did you mean {near}=?" if near else ""
+    if tell and not near:
+        hint = f"; it takes {', '.join(f'{name}=…' for name in names) or 'nothing'}"
+    return WrongType(f"{call}() takes no {wrong}={hint}")
+
+
+def _taken(function: Callable[..., object]) -> tuple[list[str], bool]:
+    """The keywords that a function takes, and whether it takes all others, too."""
     import inspect
 
     parameters = inspect.signature(function).parameters.values()
-    taken = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.POSITIONAL_ONLY)]
-    unknown = next((name for name in keywords if name not in taken), None)
-    if unknown is None or any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return None
-    known = next((name for name in KEYWORDS.get(unknown, ()) if name in taken), None)
-    near = known or nearest(unknown, taken)
-    name = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
-    return f"{name}() takes no {unknown}=" + (f"; did you mean {near}=?" if near else "")
+    unnamed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return (
+        [one.name for one in parameters if one.kind not in unnamed and one.name != "self"],
+        any(one.kind is one.VAR_KEYWORD for one in parameters),
+    )
 
 
 class Hinting:

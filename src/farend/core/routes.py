@@ -45,13 +45,22 @@ class Routes:
     def __init__(self, scripts: Scripts) -> None:
         __tracebackhide__ = True
         if isinstance(scripts, Script | Plan) or not isinstance(scripts, Mapping):
-            self._routes: dict[str | None, _Turns | _Planned] = {None: _turns(scripts)}
+            self._hold({None: _turns(scripts)})
             return
         if not scripts:
             raise InvalidArguments("an empty mapping of paths: no connection could be served")
-        self._routes = {}
+        routes: dict[str | None, _Turns | _Planned] = {}
         for path, what in scripts.items():  # no comprehension: its frame would be shown with an error
-            self._routes[_path(path)] = _turns(what)
+            routes[_path(path)] = _turns(what)
+        self._hold(routes)
+
+    def _hold(self, routes: dict[str | None, _Turns | _Planned]) -> None:
+        self._routes = routes
+        self.planned = any(isinstance(turns, _Planned) for turns in routes.values())
+        """Whether a plan says what attempts meet."""
+        door = routes.get(None)
+        self._door = door if isinstance(door, _Planned) else None
+        """The plan that needs no path to be known."""
 
     def check(self, grounds: Grounds, where: str) -> None:
         """Raise `ScriptError`, or `PlanError`, for what cannot be done there; `where` is what the text calls it."""
@@ -79,27 +88,14 @@ class Routes:
         return set() if self._door is None else self._door.plan.tls_faults
 
     @property
-    def planned(self) -> bool:
-        """Whether a plan says what attempts meet."""
-        return any(isinstance(turns, _Planned) for turns in self._routes.values())
-
-    @property
     def refuses(self) -> bool:
         """Whether attempts are still to be refused."""
-        door = self._door
-        return door is not None and door.refuses
+        return self._door is not None and self._door.refuses
 
     @property
     def refuses_all(self) -> bool:
         """Whether all attempts are refused from now on."""
-        door = self._door
-        return door is not None and door.refuses_all
-
-    @property
-    def _door(self) -> _Planned | None:
-        """The plan that needs no path to be known."""
-        door = self._routes.get(None)
-        return door if isinstance(door, _Planned) else None
+        return self._door is not None and self._door.refuses_all
 
     @property
     def decides_at_the_door(self) -> bool:
@@ -108,9 +104,8 @@ class Routes:
 
     def next_at_the_door(self) -> Outcome | TurnedAway:
         """What the attempt meets that is being made."""
-        door = self._door
-        assert door is not None
-        return door.next()
+        assert self._door is not None
+        return self._door.next()
 
     def next_outcome(self, handshake: Handshake | None) -> Outcome | TurnedAway:
         """What the connection meets that just came."""

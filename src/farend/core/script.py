@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from farend.core import arguments
 from farend.core.commands import Abort, Close, Impair, Send
@@ -16,7 +16,7 @@ from farend.core.framing import Framing, Lines
 from farend.core.matchers import Expected, Json, OfType
 from farend.core.messages import CONTROL, Fragments, OnWire, Raw, Sayable, counted, printed
 from farend.core.mirror import mirrored
-from farend.core.names import Hinting, hinted, nearest
+from farend.core.names import Hinting, misnamed, nearest
 from farend.core.steps import (
     GROUPS,
     RECEIVING,
@@ -93,7 +93,6 @@ class Script(Hinting):
         "send_frame": "send",
     }
 
-    @hinted
     def __init__(
         self,
         steps: Iterable[object] = (),
@@ -101,8 +100,11 @@ class Script(Hinting):
         framing: Framing | None = None,
         open_ended: bool = False,
         name: str = "",
+        **unknown: Never,
     ) -> None:
         __tracebackhide__ = True
+        if unknown:
+            raise misnamed("Script", unknown, Script)
         self.steps: list[Step] = []
         self.framing = arguments.framing(framing)
         self.open_ended = open_ended
@@ -116,7 +118,6 @@ class Script(Hinting):
 
     # -- the steps --------------------------------------------------------------------------------
 
-    @hinted
     def expect(
         self,
         what: Expected = UNSET,
@@ -125,6 +126,7 @@ class Script(Hinting):
         framing: Framing | None = None,
         within: float | None = None,
         example: Any = UNSET,
+        **unknown: Never,
     ) -> Script:
         """The near end says `what`: a value, a type, a regular expression, a function, a matcher.
 
@@ -137,6 +139,8 @@ class Script(Hinting):
           1. expect json {'op': 'subscribe'}
         """
         __tracebackhide__ = True
+        if unknown:
+            raise misnamed("expect", unknown, Script.expect)
         if (what is UNSET) is (json is UNSET):
             raise ScriptError(
                 "expect() takes one thing: a message, a matcher, or json=…; write expect(anything()) for any"
@@ -145,7 +149,6 @@ class Script(Hinting):
         self._check_line(expected, framing, "expect")
         return self._append(Expect(expected, arguments.framing(framing), arguments.seconds(within, "within"), example))
 
-    @hinted
     def expect_handshake(
         self,
         path: object = None,
@@ -154,6 +157,7 @@ class Script(Hinting):
         headers: dict[str, object] | None = None,
         origin: object = None,
         subprotocols: object = None,
+        **unknown: Never,
     ) -> Script:
         """The near end opens its WebSocket with this path, query, headers, origin, subprotocols.
 
@@ -162,6 +166,8 @@ class Script(Hinting):
         differs is answered with HTTP 400 and is a finding.
         """
         __tracebackhide__ = True
+        if unknown:
+            raise misnamed("expect_handshake", unknown, Script.expect_handshake)
         return self._append(
             ExpectHandshake(
                 arguments.path(path),
@@ -172,7 +178,6 @@ class Script(Hinting):
             )
         )
 
-    @hinted
     def expect_close(
         self,
         code: int | None = None,
@@ -180,18 +185,29 @@ class Script(Hinting):
         *,
         reset: bool = False,
         within: float | None = None,
+        **unknown: Never,
     ) -> Script:
         """The near end ends the connection: in order, or with a reset where `reset` is True.
 
         `code` and `reason` are those of a WebSocket's close frame; None means that any will do.
         """
         __tracebackhide__ = True
+        if unknown:
+            raise misnamed("expect_close", unknown, Script.expect_close)
         return self._append(ExpectClose(arguments.close_code(code), reason, reset, arguments.seconds(within, "within")))
 
-    @hinted
-    def send(self, payload: Sayable = UNSET, *, json: object = UNSET, framing: Framing | None = None) -> Script:
+    def send(
+        self,
+        payload: Sayable = UNSET,
+        *,
+        json: object = UNSET,
+        framing: Framing | None = None,
+        **unknown: Never,
+    ) -> Script:
         """Say `payload`: text, bytes, `Ping`, `Pong`, `Fragments`, `Frame`, `Raw`; `json=` says a value as JSON."""
         __tracebackhide__ = True
+        if unknown:
+            raise misnamed("send", unknown, Script.send)
         if (payload is UNSET) is (json is UNSET):
             raise ScriptError("send() takes one thing: a message, or json=…")
         said = arguments.as_json(json) if payload is UNSET else arguments.payload(payload, "send")

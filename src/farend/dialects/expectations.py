@@ -335,8 +335,8 @@ class ExpectationsServer(TcpServer):
         if client.ended.how is How.RESET and not _ended_in_order(conversation.transcript):
             return [Unfulfilled(conversation.place, self._reset_text(conversation.transcript))]
         unread = _left_in(self._client_reader)
-        if not unread and (sent := self._sent_last(conversation.transcript)) and self._refuses_data(client):
-            unread = sent
+        if not unread and self._refuses_data(client):
+            unread = self._sent_last(conversation.transcript)
         return [Unfulfilled(conversation.place, _unread_text(unread))] if unread else []
 
     def _refuses_data(self, client: Driver) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from farend.core.messages import printed
+from farend.core.names import misnamed
 from farend.errors import MissingAttribute, WrongType
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,7 +17,6 @@ def check_call(call: str, positional: Sequence[object], unknown: Mapping[str, ob
     """Raise for arguments that have to be named, and for names that are none."""
     __tracebackhide__ = True
     names = list(known)
-    takes = ", ".join(f"{name}=…" for name in names)
     if positional:
         first = f"{names[0]}={printed(positional[0])}" if names else ""
         raise WrongType(
@@ -25,10 +24,8 @@ def check_call(call: str, positional: Sequence[object], unknown: Mapping[str, ob
             if names
             else f"{call}() takes nothing, and was given {printed(positional[0])}"
         )
-    for name in unknown:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}=?" if near else f"it takes {takes}" if takes else "it takes nothing"
-        raise WrongType(f"{call}() has no {name}=: {hint}")
+    if unknown:
+        raise misnamed(call, unknown, names, tell=True)
 
 
 def block(function: F) -> F:

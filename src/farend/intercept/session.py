@@ -8,11 +8,10 @@ the step `close` was not used.
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from operator import itemgetter
 from types import CodeType
@@ -23,7 +22,7 @@ from farend.core.events import Ended, How
 from farend.core.findings import Place
 from farend.core.matchers import anything, described
 from farend.core.messages import Handshake, Ping, Pong, printed
-from farend.core.names import hint
+from farend.core.names import hint, misnamed
 from farend.core.script import Script
 from farend.core.steps import UNSET
 from farend.core.transcript import Kind, Transcript
@@ -128,12 +127,11 @@ class Session(Line):
     def expect(
         self,
         method: str,
-        message: Never = UNSET,
-        uri: Never = UNSET,
-        *,
+        *said: Never,
         returns: Any = UNSET,
         raises: BaseException | None = None,
         required: bool = True,
+        **unknown: Never,
     ) -> Session:
         """The near end calls `method` next: "connect", "send", "recv" or "close".
 
@@ -151,14 +149,12 @@ class Session(Line):
         """
         __tracebackhide__ = True
         try:
-            plain = (
-                type(returns) in _AT_ONCE[method] and raises is None and required is True and message is uri is UNSET
-            )
+            plain = type(returns) in _AT_ONCE[method] and raises is None and required is True and not (said or unknown)
         except (KeyError, TypeError):
             plain = False
         if not plain:
-            if not message is uri is UNSET:
-                _refuse_what_is_said(method, message, uri)
+            if said or unknown:
+                _refuse(method, said, unknown)
             returns = _checked(method, returns, raises, required)
             if method == "connect" and self._steps:
                 raise InvalidArguments(
@@ -375,32 +371,25 @@ class Session(Line):
         return f"<Session, {self.state.value}: {self._at:,} of {len(self._steps):,} steps used>"
 
 
-def _without(function: Any, *names: str) -> inspect.Signature:
-    signature = inspect.signature(function)
-    return signature.replace(parameters=[one for name, one in signature.parameters.items() if name not in names])
-
-
-# What is taken only to be refused is nothing to offer.
-Session.expect.__signature__ = _without(Session.expect, "message", "uri")  # type: ignore[attr-defined]
-
-
 def returned(method: str) -> str:
     """The line that scripts a call."""
     return f".expect({method!r}, returns={'…' if method == 'recv' else None})"
 
 
-def _refuse_what_is_said(method: object, message: object, uri: object) -> NoReturn:
-    """Raise for what a step is not told: what the near end says is for the assertion."""
+def _refuse(method: object, said: tuple[object, ...], unknown: Mapping[str, object]) -> NoReturn:
+    """Raise for what a step is not told (what the near end says is for the assertion), and for names that are none."""
     __tracebackhide__ = True
+    told = [*said, *(unknown[name] for name in ("message", "uri") if name in unknown)]
+    if not told:
+        raise misnamed("expect", unknown, Session.expect)
     if method == "recv":
         raise WrongType(
-            f"expect('recv') takes what the near end receives as returns=: write returns={printed(message)}"
+            f"expect('recv') takes what the near end receives as returns=: write returns={printed(told[0])}"
         )
     name = "uri" if method == "connect" else "message"
-    said = message if uri is UNSET else uri
     raise WrongType(
         f"expect({method!r}) is not told what the near end says: write {returned(str(method))}, and behind the block "
-        f"assert_{method}({'' if method == 'close' else f'{name}={printed(said)}'})"
+        f"assert_{method}({'' if method == 'close' else f'{name}={printed(told[0])}'})"
     )
 
 

@@ -174,7 +174,9 @@ class VirtualNetwork:
         try:
             await self._way_out.__aexit__(*_exception(error))
         except Failure as failure:
-            raise failure if failure is error else failure.with_traceback(None)
+            if failure is not error:
+                failure.with_traceback(None)
+            raise
 
     def _stopped_by(self, error: BaseException | None) -> BaseException | None:
         """Why the network has stopped the test, if that is what `error` comes of."""

@@ -11,17 +11,20 @@ import ssl as ssl_module
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Never, Self, TypedDict
 
 from farend.core import arguments
 from farend.core.faults import Fault
 from farend.core.findings import Finding
 from farend.core.journal import Journal
+from farend.core.messages import printed
 from farend.core.names import hinted
 from farend.core.outcomes import BadTls, Grounds, LetDown, Refused
+from farend.core.plan import Plan
 from farend.core.routes import Routes, Scripts
+from farend.core.script import Script
 from farend.core.stream import StreamWire
-from farend.errors import WrongState
+from farend.errors import WrongState, WrongType
 from farend.stage import forgotten, watchdog
 from farend.stage import tls as tls_module
 from farend.stage.attempts import Attempts
@@ -102,7 +105,7 @@ class Server(FarEnd):
     def __init__(
         self,
         script: Scripts = None,
-        *,
+        *more: Never,
         host: str = "127.0.0.1",
         port: int = 0,
         unix_path: str | os.PathLike[str] | None = None,
@@ -113,6 +116,7 @@ class Server(FarEnd):
         faults: Iterable[Fault] | Fault = (),
     ) -> None:
         __tracebackhide__ = True
+        _check_alone(more, type(self).__name__)
         self._unix_path = os.fspath(unix_path) if unix_path is not None else None
         self._tls = tls_module.chosen(tls, server=True)
         self._attempts = Attempts()
@@ -553,7 +557,7 @@ class WebSocketServer(Server):
     def __init__(
         self,
         script: Scripts = None,
-        *,
+        *more: Never,
         subprotocols: Sequence[str] | None = None,
         compression: bool = False,
         host: str = "127.0.0.1",
@@ -568,6 +572,7 @@ class WebSocketServer(Server):
         __tracebackhide__ = True
         super().__init__(
             script,
+            *more,
             host=host,
             port=port,
             unix_path=unix_path,
@@ -586,3 +591,19 @@ class WebSocketServer(Server):
 
     def _wire(self) -> Wire:
         return self._wire_class(max_size=self.max_size, subprotocols=self._subprotocols, compression=self._compression)
+
+
+def _check_alone(more: Sequence[object], call: str) -> None:
+    """Raise for what was given behind the script, and without a name."""
+    __tracebackhide__ = True
+    if not more:
+        return
+    if isinstance(more[0], Script | Plan):
+        paths = "" if call == "TcpServer" else "; for each path, a mapping: {'/path': script}"
+        raise WrongType(
+            f"{call}() takes one script; for each connection in turn, write a list: {call}([first, second]){paths}"
+        )
+    raise WrongType(
+        f"{call}() takes all but the script by name, and was given {printed(more[0])}: "
+        f"write {call}(script, host=…, port=…)"
+    )

@@ -21,7 +21,7 @@ class TapeRoutes(Routes):
     """
 
     def __init__(self, tape: Index, rules: Rules, *, again: bool = False) -> None:
-        self._routes = {}
+        self._hold({})
         self.tape = tape
         self._rules = rules
         self._again = again
