@@ -166,7 +166,7 @@ class Connection(Waiting):
         try:
             await self.disconnect(timeout=END)
         except Exception as problem:
-            if str(problem) != str(error):
+            if problem is not error:
                 error.add_note(f"At the end, the application: {type(problem).__name__}: {problem}")
 
     def __enter__(self) -> BlockingCommunicator:
