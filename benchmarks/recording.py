@@ -152,13 +152,13 @@ def websocket_turns(proxied: Proxied, message: bytes) -> float:
 class Sink(asyncio.Protocol):
     """Counts what comes; `full` is done when all of it has."""
 
-    def __init__(self, full: asyncio.Future[None]) -> None:
+    def __init__(self, size: int, full: asyncio.Future[None]) -> None:
         self.full = full
-        self.count = 0
+        self.missing = size
 
     def data_received(self, data: bytes) -> None:
-        self.count += len(data)
-        if self.count >= BULK and not self.full.done():
+        self.missing -= len(data)
+        if self.missing <= 0 and not self.full.done():
             self.full.set_result(None)
 
 
@@ -166,18 +166,19 @@ def tcp_bulk(proxied: Proxied, block: bytes) -> float:
     async def main() -> float:
         loop = asyncio.get_running_loop()
         full: asyncio.Future[None] = loop.create_future()
-        server = await loop.create_server(lambda: Sink(full), LOOPBACK, 0)
+        blocks = BULK // len(block)
+        server = await loop.create_server(lambda: Sink(blocks * len(block), full), LOOPBACK, 0)
         async with server, proxied(f"tcp://{LOOPBACK}:{server.sockets[0].getsockname()[1]}") as own:
             _, writer = await asyncio.open_connection(LOOPBACK, own)
             begin = time.perf_counter()
-            for _ in range(BULK // len(block)):
+            for _ in range(blocks):
                 writer.write(block)
                 await writer.drain()
             await full
             seconds = time.perf_counter() - begin
             writer.close()
             await writer.wait_closed()
-        return seconds / (BULK / MIB)
+        return seconds / (blocks * len(block) / MIB)
 
     return on_a_loop(main())
 

@@ -10,6 +10,7 @@ import farend
 SRC = Path(farend.__file__).parent
 FLOORS = {
     "farend.errors": 0,
+    "farend.version": 0,
     "farend.core": 1,
     "farend.report": 2,
     "farend.settling": 2,

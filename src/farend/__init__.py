@@ -13,9 +13,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-TYPE_CHECKING = False  # type checkers take it for true; `typing` would take longer than all the rest of this import
+from farend.version import __version__
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # type checkers take it for true; `typing` would take longer than all the rest of this import
 
 _HOMES = {
     "farend.core.journal": ("Attempt", "Journal"),

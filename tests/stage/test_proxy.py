@@ -18,6 +18,7 @@ import pytest
 import websocket
 import websockets
 from websockets.asyncio.server import serve
+from websockets.frames import apply_mask
 from websockets.sync.client import connect
 
 from farend import (
@@ -802,29 +803,106 @@ def test_a_rule_that_fails_disturbs_no_traffic_and_writes_nothing(tape):
 # -- the tape's own troubles ----------------------------------------------------------------------
 
 
+RECORDER = (
+    "import os, signal, socket, sys\n"
+    "from farend import record\n"
+    "proxy = record(sys.argv[1], sys.argv[2]).__enter__()\n"
+    "print(proxy.port, flush=True)\n"
+    "sys.stdin.read()\n"
+)
+
+
+@contextlib.contextmanager
+def recorder(url, tape):
+    """A process that records, and the port of its proxy."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RECORDER, url, tape], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process, int(process.stdout.readline())
+
+
 def test_a_killed_recorder_has_lost_nothing_that_was_said(tape):
-    code = (
-        "import os, signal, socket, sys\n"
-        "from farend import record\n"
-        "proxy = record(sys.argv[1], sys.argv[2]).__enter__()\n"
-        "print(proxy.port, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
     with TcpServer() as server:
-        recorder = subprocess.Popen(
-            [sys.executable, "-c", code, server.url, tape], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        with recorder, socket.create_connection(("127.0.0.1", int(recorder.stdout.readline())), 10) as client:
+        with recorder(server.url, tape) as (process, port), socket.create_connection(("127.0.0.1", port), 10) as client:
             peer = server.accept()
             for number in range(200):
                 client.sendall(b"%03d\n" % number)
                 peer.expect(b"%03d\n" % number)
-            recorder.send_signal(signal.SIGKILL)
-            recorder.wait(10)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
         server.close()
     assert [line.payload for line in read(tape) if line.kind is Kind.MESSAGE] == [
         b"%03d\n" % number for number in range(200)
     ]
+
+
+def read_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        assert more, "the connection ended"
+        data += more
+    return data
+
+
+def read_head(sock):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += read_exactly(sock, 1)
+    return head
+
+
+def test_a_killed_recorder_has_what_had_come_of_messages(tape):
+    mask = b"abcd"
+    said = b'{"token": "s3cr3t-1", "list": [' + b"123456, " * 50_000
+    begun = b"\x81\xff" + (1 << 20).to_bytes(8) + mask + apply_mask(said, mask)
+    answered = b"\x01\x03hel\x80\x02l"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            recorder(url, tape) as (process, port),
+            socket.create_connection(("127.0.0.1", port), 30) as client,
+        ):
+            client.sendall(REQUEST)
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(30)
+                read_head(server)
+                server.sendall(ANSWER)
+                read_head(client)
+                client.sendall(begun)
+                assert read_exactly(server, len(begun)) == begun  # and so it was written before
+                server.sendall(answered)
+                assert read_exactly(client, len(answered)) == answered
+                process.send_signal(signal.SIGKILL)
+                process.wait(30)
+    assert [line.kind for line in read(tape)[:2]] == [Kind.CONNECT, Kind.ANSWER]
+    parts = read(tape)[2:]
+    assert {line.kind for line in parts} == {Kind.RAW}
+    came = {side: b"".join([line.payload for line in parts if line.sender == side]) for side in ("client", "server")}
+    assert came == {"client": said.replace(b"s3cr3t-1", b"<secret:token:1>"), "server": b"hell"}
+    assert not any(b"s3cr3t" in file.read_bytes() for file in tape.parent.iterdir())
+
+
+def test_nothing_is_left_beside_a_tape_whose_messages_came_in_pieces(tape):
+    parts = ["hel", "lo", "!" * 1_000_000]
+    with WebSocketServer(Script().expect("".join(parts)).send("x" * 1_000_000)) as server:
+        with record(server.url, tape) as proxy, connect(proxy.url, compression=None, max_size=None) as client:
+            client.send(parts)
+            assert client.recv() == "x" * 1_000_000
+    assert [line.payload for line in read(tape) if line.kind is Kind.MESSAGE] == ["".join(parts), "x" * 1_000_000]
+    assert [*tape.parent.iterdir()] == [tape]
+
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+ANSWER = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 
 
 @pytest.fixture

@@ -127,14 +127,42 @@ def test_what_had_come_of_a_message_has_no_mask(data, left):
     assert [one.payload for one in frames.end() if one.payload] == left
 
 
+@given(
+    st.lists(st.binary(min_size=1, max_size=70_000), min_size=1, max_size=4),
+    st.booleans(),
+    st.sampled_from([None, False, True]),
+    st.lists(st.integers(0, 1 << 20), max_size=8),
+    st.integers(0, 1 << 20),
+)
+def test_parts_are_what_has_come_of_a_message_so_far(fragments, mask, forgets, cuts, end):
+    extensions = [] if forgets is None else [PerMessageDeflate(forgets, forgets, 15, 15)]
+    last = len(fragments) - 1
+    data = frame(Opcode.BINARY, b"before", mask=mask, extensions=extensions) + b"".join(
+        frame(Opcode.CONT if n else Opcode.BINARY, part, mask=mask, extensions=extensions, fin=n == last)
+        + (b"" if n == last else frame(Opcode.PING, b"?", mask=mask))
+        for n, part in enumerate(fragments)
+    )
+    data = data[: end % (len(data) + 1)]
+    frames = Frames(None if forgets is None else Inflater(15, forgets=forgets))
+    parts = b""
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for start, stop in itertools.pairwise(edges):
+        whole = [one.payload for one in frames.feed(data[start:stop]) if one.kind is Kind.MESSAGE]
+        assert not whole or whole[0].startswith(parts)
+        parts = (b"" if whole else parts) + (frames.part() if frames.is_within else b"")
+    assert parts == b"".join([one.payload for one in frames.end()])
+
+
 def test_what_had_come_of_a_compressed_message_is_inflated():
     deflate = zlib.compressobj(wbits=-15)
     whole = deflate.compress(b"token=" * 100) + deflate.flush(zlib.Z_SYNC_FLUSH)
     frames = Frames(Inflater(15, forgets=False))
     frames.feed(b"\xc1\x7d" + whole)
+    assert frames.part() == b"token=" * 100
     assert frames.end()[0].payload == b"token=" * 100
     frames = Frames(Inflater(15, forgets=False))
     frames.feed(b"\xc1\x05\xff\xff")
+    assert frames.part() == b""
     assert frames.end()[0].payload == b""
 
 

@@ -55,6 +55,14 @@ def test_json_lines_are_cut_at_their_ends(path):
     assert said == [b'{"a":1}\r\n', b"[2]\r\n", b'{"a":1}\n', b"[2]\n", b'{"a":1}\n[2]']
 
 
+def test_lines_that_are_no_text_are_written_with_those_that_are(path):
+    recorder = Recorder(path, "tcp", now=0.0)
+    said = [b"{\xff" + bytes(10_000) + b"}\n", b'{"a":1}\n', b"{\xff}\n"]
+    recorder.connection(0.0).data(0.0, "client", b"".join(said))
+    recorder.close()
+    assert [line.payload for line in lines(path)] == said
+
+
 @pytest.mark.parametrize("wire", ["tcp", "websocket"])
 def test_a_full_disk_is_kept_and_not_raised(path, monkeypatch, wire):
     recorder = Recorder(path, wire, now=0.0)

@@ -55,7 +55,7 @@ def show(
     except re.error as error:
         options.cannot(f"--grep {grep!r} is no regular expression: {error}")
     width = 1 << 30 if full else _width()
-    with options.told_errors(), TapeReader(tape) as reader:
+    with options.told_errors(), TapeReader(tape, unfinished=not follow) as reader:
         wanted = (
             line
             for line in _lines(reader, follow)

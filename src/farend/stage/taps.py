@@ -21,8 +21,10 @@ class Record(Protocol):
     def connect(self, now: float, target: str | None = None, headers: Headers = ()) -> None: ...
     def answer(self, now: float, status: int, headers: Headers, body: bytes = b"") -> None: ...
     def message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...] = ()) -> None: ...
+    def part(self, now: float, sender: Side, data: bytes) -> None: ...
     def data(self, now: float, sender: Side, data: bytes) -> None: ...
     def flush(self, now: float) -> None: ...
+    def over(self) -> None: ...
     def happened(
         self,
         now: float,
@@ -40,7 +42,7 @@ class Unrecorded:
     def nothing(self, *args: object, **options: object) -> None:
         pass
 
-    connect = answer = message = data = flush = happened = nothing
+    connect = answer = message = part = data = flush = over = happened = nothing
 
 
 class TcpTap:
@@ -136,6 +138,8 @@ class WebSocketTap:
                     self._record.message(now, side, payload, fragments)  # type: ignore[arg-type]
                 else:
                     self._record.happened(now, kind, side, payload, code, reason)  # type: ignore[arg-type]
+            if frames.is_within:
+                self._record.part(now, side, frames.part())
             return data
         if self._is_raw:
             self._raw(side, data)
@@ -303,6 +307,7 @@ class WebSocketTap:
             self._record.happened(now, Kind.REFUSE, "server", reason=self._reason)
         elif cut:
             self._record.happened(now, Kind.NOTE, "client", reason=STOPPED)
+        self._record.over()
 
 
 def _shut_out(record: Record, report: Report, problem: str) -> None:

@@ -43,8 +43,14 @@ class Inflater:
         self._forgets = forgets
         self._inflate = zlib.decompressobj(-bits)
 
+    def copy(self) -> Inflater:
+        """Another one, that has seen what this one has seen."""
+        other = Inflater(self._bits, forgets=self._forgets)
+        other._inflate = self._inflate.copy()
+        return other
+
     def part(self, data: bytes, *, last: bool) -> bytes:
-        """One frame of a message."""
+        """One frame of a message, or some of it."""
         try:
             out = self._inflate.decompress(data + _END_OF_BLOCK if last else data, _MOST_INFLATED)
         except zlib.error as error:
@@ -88,6 +94,13 @@ class Frames:
         self._opcode = CONTINUATION
         self._inflates = False
         self._is_broken = False
+        self.is_within = False
+        """Whether a frame or a message has begun that is not whole."""
+        self._news: list[bytes] = []
+        """What has come of a message that is not whole, and was not told."""
+        self._read = self._told = 0
+        """Bytes that were read of a frame that is not whole, and what they were when inflated."""
+        self._ahead: Inflater | None = None
         self.closed = False
         """Whether a close frame passed."""
 
@@ -135,10 +148,29 @@ class Frames:
             self._is_broken = True
             passed += self._unfinished()
             passed.append(Passed(Kind.RAW, data[start:]))
+            self.is_within = False
             return passed
         if start < size:
             self._buffer += data[start:] if start else data
+        self.is_within = start < size or bool(self._sizes)
         return passed
+
+    def part(self) -> bytes:
+        """What has come of a message that is not whole, since this was asked before: without its mask, and inflated."""
+        data = self._buffer
+        head, mask = _head(data)
+        if head + self._read < len(data) and data[0] & 0x0F < CLOSE:
+            payload = bytes(memoryview(data)[head + self._read :])
+            if mask:
+                turned = self._read % 4
+                payload = apply_mask(payload, mask[turned:] + mask[:turned])
+            self._read += len(payload)
+            if self._inflater is not None and (data[0] & _COMPRESSED or self._inflates):
+                payload = self._inflated_ahead(payload)
+            self._told += len(payload)
+            self._news.append(payload)
+        news, self._news = b"".join(self._news), []
+        return news
 
     def end(self) -> list[Passed]:
         """What had come of a message that was not complete, without its mask."""
@@ -164,14 +196,16 @@ class Frames:
         if self._inflates:
             assert self._inflater is not None
             payload = self._inflater.part(payload, last=last)
+        told, self._read, self._told, self._ahead = self._told, 0, 0, None
         if last and not self._sizes:
             passed.append(_message(self._opcode, payload, ()))
             return
+        self._news.append(payload[told:])
         self._parts.append(payload)
         self._sizes.append(len(payload))
         if last:
             whole, sizes = b"".join(self._parts), tuple(self._sizes)
-            self._parts, self._sizes = [], []
+            self._parts, self._sizes, self._news = [], [], []
             passed.append(_message(self._opcode, whole, sizes))
 
     def _control(self, opcode: int, payload: bytes) -> Passed:
@@ -185,24 +219,40 @@ class Frames:
         except UnicodeDecodeError:
             return Passed(Kind.CLOSE, payload[2:], code=int.from_bytes(payload[:2]))
 
+    def _inflated_ahead(self, payload: bytes) -> bytes:
+        """Inflated by another one, for the frame is inflated once more when it is whole."""
+        assert self._inflater is not None
+        if self._ahead is None:
+            self._ahead = self._inflater.copy()
+        try:
+            return self._ahead.part(payload, last=False)
+        except _Broken:
+            return b""
+
     def _unfinished(self) -> list[Passed]:
         whole, self._parts, self._sizes = b"".join(self._parts), [], []
         return [Passed(Kind.RAW, whole)] if whole else []
 
     def _beginning(self, data: bytes) -> bytes:
         """The payload of a frame, as far as it came: what is masked or compressed could hide a secret."""
-        length = data[1] & 0x7F if len(data) > 1 else 0
-        start = 2 + {126: 2, 127: 8}.get(length, 0)
-        if len(data) > 1 and data[1] & 0x80:
-            payload = apply_mask(data[start + 4 :], data[start : start + 4]) if len(data) > start + 4 else b""
-        else:
-            payload = data[start:]
+        start, mask = _head(data)
+        payload = data[start:]
+        if mask and payload:
+            payload = apply_mask(payload, mask)
         if self._inflater is not None and (data[0] & _COMPRESSED or self._inflates):
             try:
                 return self._inflater.part(payload, last=False)
             except _Broken:
                 return b""
         return payload
+
+
+def _head(data: bytes | bytearray) -> tuple[int, bytes]:
+    """Where the payload of a frame begins, and the mask that is on it, where there is one and it has come."""
+    if len(data) < 2:
+        return 2, b""
+    end = 2 + {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
+    return (end + 4, bytes(data[end : end + 4])) if data[1] & 0x80 else (end, b"")
 
 
 def _message(opcode: int, payload: bytes, sizes: tuple[int, ...]) -> Passed:

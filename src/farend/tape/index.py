@@ -102,7 +102,7 @@ class Index:
         while position is not None:
             chunk: list[Line] = []
             size = 0
-            with TapeReader(self.path, max_line=self.max_line) as reader:
+            with TapeReader(self.path, max_line=self.max_line, unfinished=False) as reader:
                 reader.go_to(position)
                 position = None
                 for line in reader:
@@ -121,7 +121,7 @@ def index(path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> Index:
     """Read a tape through, and say what is on it. Raises what `TapeReader` does."""
     known: dict[int, Taped] = {}
     open_now: set[int] = set()
-    with TapeReader(path, max_line=max_line) as reader:
+    with TapeReader(path, max_line=max_line, unfinished=False) as reader:
         position = reader.position
         for line in reader:
             taped = known.get(line.connection)

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeUnavailable, WrongType
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
+from farend.tape.unfinished import beside
 
 
 class Position(NamedTuple):
@@ -34,14 +35,16 @@ class TapeReader(Iterator[Line]):
     [b'PING'] tcp 3
 
     `path` is the file; `max_line` is the length of the longest line that is read, in bytes. A last line
-    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise.
+    that is cut off is not given: `torn` is its number then, once all is read, and None otherwise. With
+    `unfinished`, what had come of messages that were not whole when a recorder was killed follows, as lines of the
+    kind `raw`.
 
     Raises `TapeUnavailable` where the file cannot be read, `NotATape` where it is something else,
     `TapeTooNew` where a newer farend wrote it; and while it is read, `TapeDamaged` or `TapeTooLarge`, which
     name the line.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE, unfinished: bool = True) -> None:
         if not isinstance(path, str | os.PathLike):
             raise WrongType(f"a tape is named by its path, not by {path!r}")
         if not isinstance(max_line, int) or isinstance(max_line, bool) or max_line < 1:
@@ -51,6 +54,7 @@ class TapeReader(Iterator[Line]):
         self.number = 0
         """The number of the line that was read last; the header is line 1."""
         self._max_line = max_line
+        self._beside = beside(self.path) if unfinished else []
         try:
             self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
         except OSError as error:
@@ -79,7 +83,7 @@ class TapeReader(Iterator[Line]):
         return Position(self._file.tell(), self.number)
 
     def go_to(self, position: Position) -> None:
-        """Read on from there."""
+        """Read on from there; not once the end has been read, which may be in another file."""
         self._file.seek(position.offset)
         self.number = position.number
 
@@ -111,6 +115,10 @@ class TapeReader(Iterator[Line]):
     def _read(self) -> bytes:
         try:
             raw = self._file.readline(self._max_line + 1)
+            while not raw and self._beside:
+                self._file.close()
+                self._file = open(self._beside.pop(0), "rb")  # noqa: SIM115 (closed by `close`)
+                raw = self._file.readline(self._max_line + 1)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be read: {error.strerror}") from None
         self.number += 1

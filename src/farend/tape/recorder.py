@@ -6,16 +6,19 @@ is written.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from typing import Final
 
 from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, base64_of, line_text, payload_text, text_of
 from farend.tape.redaction import RedactedStream, Redaction
+from farend.tape.unfinished import Unfinished
 from farend.tape.writer import STEP, TapeWriter
 
 _MEANINGLESS: Final = {"sec-websocket-key", "sec-websocket-accept", "date"}
 """Header fields that are new in each handshake, and say nothing."""
+_OTHER: Final[dict[Side, Side]] = {"client": "server", "server": "client"}
 _LARGE: Final = 4096
 
 
@@ -38,6 +41,8 @@ class Recorder:
         self.wire = wire
         self.began = now
         self.connections = 0
+        self.under_way: set[ConnectionRecorder] = set()
+        """The connections with messages of which parts stand beside the tape."""
         self.error: Exception | None = None
         """What has ended the recording: the disk is full, or the user's own rule for secrets has failed."""
         self.writer = TapeWriter(path, wire, target=None if target is None else self.redactor.said(target), times=times)
@@ -54,11 +59,6 @@ class Recorder:
             text = line_text(line if at == line.at else _at(line, at), self.wire) + "\n"
             self.writer.write_bytes(text.encode("utf-8", "backslashreplace"))
 
-    def write_bytes(self, *parts: bytes) -> None:
-        """Write whole lines that are encoded already."""
-        if self.error is None:
-            self.writer.write_bytes(*parts)
-
     def fail(self, error: Exception) -> None:
         """Write no more: what cannot be redacted, or written, does not disturb who is recorded."""
         if self.error is None:
@@ -66,6 +66,8 @@ class Recorder:
 
     def close(self) -> None:
         """The tape is complete."""
+        for connection in list(self.under_way):
+            connection.over()
         self.writer.close()
 
 
@@ -78,10 +80,14 @@ class ConnectionRecorder:
         self._redacts = recorder.redacts
         self.number = number
         self._began = now
-        self._step = recorder.writer.step
         self._streams: dict[Side, RedactedStream] = {side: self._redactor.stream() for side in SIDES}
         self._is_tcp = recorder.wire == "tcp"
         self._heads = {side: f'{{"connection":{number},"kind":"message","from":"{side}",' for side in SIDES}
+        self._at = ""
+        """The time as lines have it, and from when until when it is the time."""
+        self._since, self._until = now, now
+        self._unfinished: dict[Side, tuple[Unfinished, RedactedStream]] = {}
+        """What has come of messages that are not whole."""
 
     def connect(self, now: float, target: str | None = None, headers: Headers = ()) -> None:
         """The client is there; its `at` is the time since the tape began."""
@@ -96,23 +102,62 @@ class ConnectionRecorder:
 
     def message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...] = ()) -> None:
         """A WebSocket message, whole."""
+        self._write_message(now, sender, payload, fragments)
+        if self._unfinished:
+            self._settle(sender)
+
+    def part(self, now: float, sender: Side, data: bytes) -> None:
+        """More of a WebSocket message that is not whole: kept beside the tape until it is."""
+        if self._recorder.error is not None or not data or not self._redactor.finds_in_parts:
+            return
+        if sender not in self._unfinished:
+            beside = Unfinished(self._recorder.writer.path, self.number, sender)
+            self._unfinished[sender] = beside, self._redactor.stream()
+            self._recorder.under_way.add(self)
+        try:
+            beside, stream = self._unfinished[sender]
+            if self._redacts:
+                data = stream.feed(data)
+            if data:
+                line = self._line(now, Kind.RAW, sender, payload=data)
+                beside.write((line_text(line, self._recorder.wire) + "\n").encode("utf-8", "backslashreplace"))
+        except Exception as error:
+            self._recorder.fail(error)
+
+    def _settle(self, sender: Side) -> None:
+        """The message of which parts stand beside the tape is on it."""
+        if sender in self._unfinished:
+            beside, _ = self._unfinished[sender]
+            self._unfinished[sender] = beside, self._redactor.stream()
+            beside.clear()
+
+    def over(self) -> None:
+        """There is no connection any more."""
+        for beside, _ in self._unfinished.values():
+            beside.close()
+        self._unfinished.clear()
+        self._recorder.under_way.discard(self)
+
+    def _write_message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...]) -> None:
         if fragments:
             self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
             return
+        if self._recorder.error is not None:
+            return
         try:
-            if self._redacts:
-                payload = self._redactor.said(payload)
-            self._write_payload(self._begun(now, sender), payload)
+            self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
         except Exception as error:
             self._recorder.fail(error)
 
     def data(self, now: float, sender: Side, data: bytes) -> None:
         """Bytes that came together on TCP."""
+        if self._recorder.error is not None:
+            return
         try:
-            other: Side = "server" if sender == "client" else "client"
-            if self._streams[other].holds:
-                self._write_data(now, other, self._streams[other].flush())
             if self._redacts:
+                other = _OTHER[sender]
+                if self._streams[other].held:
+                    self._write_data(now, other, self._streams[other].flush())
                 data = self._streams[sender].feed(data)
             self._write_data(now, sender, data)
         except Exception as error:
@@ -130,6 +175,8 @@ class ConnectionRecorder:
         """Anything else: a ping, a pong, a close, an end, an abort."""
         self.flush(now)
         self._write(self._line(now, kind, sender, payload=payload, code=code, reason=reason))
+        if kind is Kind.RAW and self._unfinished:
+            self._settle(sender)
 
     def flush(self, now: float) -> None:
         """Write what was held back."""
@@ -140,25 +187,35 @@ class ConnectionRecorder:
             self._recorder.fail(error)
 
     def _write_data(self, now: float, sender: Side, data: bytes) -> None:
-        if data:
-            parts = _json_lines(data) if data[-1:] == b"\n" and data[:1] in (b"{", b"[") else (data,)
-            self._write_payload(self._begun(now, sender), *parts)
+        if data[-1:] == b"\n" and data[:1] in (b"{", b"["):
+            self._write_payload(now, sender, *_json_lines(data))
+        elif data:
+            self._write_payload(now, sender, data)
 
-    def _write_payload(self, begun: str, *parts: str | bytes) -> None:
+    def _write_payload(self, now: float, sender: Side, *parts: str | bytes) -> None:
         """A line for each part."""
-        only = parts[0]
-        if len(only) > _LARGE and isinstance(only, bytes) and text_of(only) is None:
-            # As it is, for each copy of much would take longer than all else here.
-            self._recorder.write_bytes(begun.encode(), b'"base64":"', base64_of(only), b'"}\n')
+        if not self._since <= now < self._until:
+            self._look_at_clock(now)
+        begun, write = self._heads[sender] + self._at, self._recorder.writer.write_bytes
+        first = parts[0]
+        if len(first) > _LARGE and len(parts) == 1 and isinstance(first, bytes) and text_of(first) is None:
+            # As it is, for each copy of much takes long.
+            write(begun.encode(), b'"base64":"', base64_of(first), b'"}\n')
             return
-        spelled = "".join([f"{begun}{payload_text(part, bytes_are_usual=self._is_tcp)}}}\n" for part in parts])
-        self._recorder.write_bytes(spelled.encode("utf-8", "backslashreplace"))
+        lines = f"{begun}{payload_text(first, bytes_are_usual=self._is_tcp)}}}\n"
+        for part in parts[1:]:
+            lines += f"{begun}{payload_text(part, bytes_are_usual=self._is_tcp)}}}\n"
+        write(lines.encode("utf-8", "backslashreplace"))
 
-    def _begun(self, now: float, sender: Side) -> str:
-        """The line of a message, up to its payload."""
-        if self._step is None:
-            return self._heads[sender]
-        return f'{self._heads[sender]}"at":{round(round((now - self._began) / self._step) * self._step, 6)!r},'
+    def _look_at_clock(self, now: float) -> None:
+        """It is another time than it was, by the step to which times are rounded."""
+        step = self._recorder.writer.step
+        if step is None:
+            self._since, self._until = -math.inf, math.inf
+        else:
+            tick = round((now - self._began) / step)
+            self._at = f'"at":{round(tick * step, 6)!r},'
+            self._since, self._until = self._began + (tick - 0.5) * step, self._began + (tick + 0.5) * step
 
     def _line(self, now: float, kind: Kind, sender: Side, **fields: object) -> Line:
         return Line(self.number, kind, sender, now - self._began, **fields)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ as it was.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from farend.errors import InvalidArguments, WrongType
 from farend.tape.format import Headers, Line
+from farend.tape.hints import Hints, any_of, words
 
 NAMES: Final = (
     "authorization",
@@ -46,7 +48,8 @@ PLACEHOLDER: Final = re.compile(r"<secret:([\w.-]+):(\d+)>")
 _PLACEHOLDER: Final = re.compile(PLACEHOLDER.pattern.encode())
 
 _BEFORE_VALUE: Final = rb"""(?:(?P<quote>\\*["'])\s*:\s*|(?P<colon>[ \t]*:[ \t]*)|(?P<equals>=))"""
-_BEARER: Final = rb"(?<![\w-])bearer(?P<blank>[ \t]+)"
+_BEARER: Final = rb"(?<![\w-])bearer(?P<blank> +)"
+"""What stands in front of a token wherever it is sent (RFC 9110, 11.4)."""
 _JSON_WEB_TOKEN: Final = re.compile(rb"eyJ[\w-]{6,}\.[\w-]{6,}\.[\w-]*")
 _JSON_WEB_TOKEN_CUT: Final = re.compile(_JSON_WEB_TOKEN.pattern + rb"|eyJ[\w.-]*\Z")
 _IN_URL: Final = re.compile(rb"://[^/\s:@\"']*:([^/\s@\"']+)@")
@@ -57,10 +60,6 @@ _BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 _IN_GROUP: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)(?:"\s*|\Z)|(-?\d[\d.eE+-]*)', re.DOTALL)
 _NUMBER: Final = re.compile(rb"-?\d[\d.eE+-]*")
 _NEVER: Final = re.compile(rb"(?!)")
-_JOINT: Final = rb"""[ \t\r\n"'\\]"""
-"""What may stand between a name and its colon."""
-_FREQUENT: Final = "qjxzkvwybfgphmculdrnsoiate"
-"""Letters, the rare ones first; what is none is rarer."""
 _SCHEME: Final = re.compile(rb"[A-Za-z][\w-]*[ \t]+(?=\S)")
 _COOKIE: Final = re.compile(rb"=[ \t]*\"?([^;\"\r\n]+)")
 _ENDS: Final = {
@@ -82,6 +81,8 @@ _CONTEXT: Final = 48
 """Bytes of a stream that are looked at once more, for a name that was cut in two."""
 _LONGEST_CUT: Final = 4096
 """Bytes of the longest secret that is known as a whole although it was written in parts."""
+_LARGE: Final = 2048
+"""Bytes of what is not copied to be looked at together with what came before it."""
 _MOST_HELD: Final = 1 << 20
 """Bytes of a stream that are held back at most."""
 
@@ -157,68 +158,26 @@ class _Secret(NamedTuple):
     quote: bytes = b""
 
 
-class _Hints:
-    """What has to be in a message for a secret to be in it, looked for as fast as can be: this is asked of every one.
-
-    Text is looked through for the rarest letter of each name. In other bytes, which have all letters alike, the
-    separators behind names are the rarer ones; a single one that a pattern begins with is found at the speed of memory.
-    """
-
-    def __init__(self, names: Iterable[str], *, usual: bool) -> None:
-        words = [_words(name) for name in names]
-        looks = [rb"b(?=earer[ \t])", rb"j(?<=eyj)", rb"/(?<=:/)/"] if usual else []
-        self._in_text = _any_of([*sorted(map(_around_its_rarest, words)), *looks])
-        # Backwards, so that it says at once whether a name stands in front of a separator.
-        backwards = [_backwards(name) for name in names]
-        self._named = _any_of([rb"""[:=]\s*(?:["']\\*)?(?:""" + b"|".join(backwards) + rb")"] if backwards else [])
-        ends = [re.escape(end) for end in sorted({parts[-1][-3:].encode() for parts in words})]
-        colons = [rb"(?<=%s:)" % end for end in ends] + [rb"(?<=%s%s:)" % (end, _JOINT) for end in ends]
-        colons += [rb"(?<=%s%s:)" % (_JOINT, _JOINT)] if ends else []
-        self._separators = (
-            _any_of([rb":(?:" + b"|".join([*colons, *([rb"(?=//)"] if usual else [])]) + rb")"]),
-            _any_of([rb"=(?:" + b"|".join(rb"(?<=%s=)" % end for end in ends) + rb")"] if ends else []),
-        )
-        self._token = re.compile(rb"J(?<=eyJ)")
-        self._usual = usual
-
-    def are_in(self, data: bytes) -> bool:
-        """Whether a closer look at it is worth the time."""
-        low = data.lower()
-        if data.isascii() and self._in_text.search(low) is None:
-            return False
-        if self._usual and (self._token.search(data) is not None or b"bearer" in low):
-            return True
-        for separator in self._separators:
-            for match in separator.finditer(low):
-                at = match.start()
-                if self._named.match(low[max(0, at - _LONGEST_NAME) : at + 1][::-1]):
-                    return True
-                if self._usual and low.startswith(b"://", at):
-                    return True
-        return False
-
-
 class Redactor:
     """Redacts all that goes on one tape, and so remembers its secrets, the last of them if there are many."""
 
     def __init__(self, rules: Redaction) -> None:
-        usual = NAMES if rules.usual else ()
         self._usual = rules.usual
         self._patterns: tuple[re.Pattern[bytes], ...] = rules.patterns  # type: ignore[assignment]
         self._find = rules.find
         self._keep = {_plain(name) for name in rules.keep}
-        words = [_spellings(name) for name in sorted((*usual, *rules.names), key=len, reverse=True)]
-        named = [rb"(?P<word>" + b"|".join(words) + rb")" + _BEFORE_VALUE] if words else []
-        bearer = [_BEARER] if rules.usual else []
-        self._named = re.compile(b"|".join([*named, *bearer]) or rb"(?!)")
-        self._hints = _Hints((*usual, *rules.names), usual=rules.usual)
+        self._hints, self._named, self._is_secret = _looks(tuple(rules.names), rules.usual)
         self._asks_always = bool(self._patterns) or self._find is not None
-        self._is_secret = re.compile(rb"[\w.-]*(?:" + b"|".join(words) + rb")" if words else rb"(?!)")
         self._placeholders: OrderedDict[bytes, bytes] = OrderedDict()
         self._numbers: dict[bytes, int] = {}
         self._looked_for: OrderedDict[bytes, bytes] = OrderedDict()
 
     # -- what is asked of it ----------------------------------------------------------------------
+
+    @property
+    def finds_in_parts(self) -> bool:
+        """Whether secrets are found in a message that is not whole; a user's own function is given whole ones."""
+        return self._find is None
 
     @overload
     def said(self, payload: str) -> str: ...
@@ -230,7 +189,8 @@ class Redactor:
         """A whole message, without its secrets."""
         if isinstance(payload, bytes):
             return self.data(payload)
-        return self.data(payload.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        data = payload.encode("utf-8", "surrogatepass")
+        return self.data(data).decode("utf-8", "surrogatepass") if self.may_hold(data) else payload
 
     def data(self, data: bytes) -> bytes:
         """The bytes of a whole message, without its secrets."""
@@ -269,9 +229,11 @@ class Redactor:
         """Whether it is worth a closer look: nearly every message has no secret."""
         if self._asks_always or self._hints.are_in(data):
             return True
-        if not self._looked_for:
-            return False
-        return any(secret in data or secret[:_CERTAIN] in data[-len(secret) :] for secret in self._looked_for)
+        for secret in self._looked_for:
+            end = max(0, len(data) - len(secret))
+            if data.find(secret) >= 0 or data.find(secret[:_CERTAIN], end) >= 0:
+                return True
+        return False
 
     def secrets(self, data: bytes, *, cut: bool = False) -> Iterator[_Secret]:
         """The secrets in `data`, by rule; with `cut`, the beginning of one at its end as well."""
@@ -418,20 +380,16 @@ class RedactedStream:
         self._redactor = redactor
         self._context = b""
         """What stands before the held, and was given out: names may have been cut in two."""
-        self._held = b""
-
-    @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._held)
+        self.held = b""
+        """What is held back."""
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that can be written now."""
+        if not self.held and not self._may_hold(data):
+            self._context = data[-_CONTEXT:] if len(data) >= _CONTEXT else (self._context + data)[-_CONTEXT:]
+            return data
         given = len(self._context)
-        new, data = data, self._context + self._held + data
-        if not self._held and not self._redactor.may_hold(data):
-            self._context = data[-_CONTEXT:]
-            return new
+        data = self._context + self.held + data
         end = context = len(data)
         secrets: list[_Secret] = []
         for secret in self._redactor.secrets(data, cut=True):
@@ -444,13 +402,19 @@ class RedactedStream:
         secrets += self._redactor.known_at(data, given)
         end = min(end, self._redactor.known_from(data))
         self._context = data[max(0, min(context, end - _CONTEXT)) : end]
-        self._held = data[end:]
+        self.held = data[end:]
         ready = self._redactor.replaced(data[:end], [secret for secret in secrets if secret.end <= end], given)
-        return ready + self.flush() if len(self._held) > _MOST_HELD else ready
+        return ready + self.flush() if len(self.held) > _MOST_HELD else ready
+
+    def _may_hold(self, data: bytes) -> bool:
+        """Whether these bytes, behind those before, are worth a closer look; no more is copied than has to be."""
+        if self._redactor.may_hold(self._context + data[:_LARGE]):
+            return True
+        return len(data) > _LARGE and self._redactor.may_hold(data)
 
     def flush(self) -> bytes:
         """What is held back, as a secret of its own: the other side speaks now, or nobody does any more."""
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         if not held:
             return b""
         ready = self._redactor.redacted_whole(self._context, held)
@@ -519,35 +483,20 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_. ]", "", name).lower() if isinstance(name, str) else ""
 
 
-def _words(name: str) -> list[str]:
-    """The words of a name, in lower case: `accountId` has the same as `account_id`."""
-    return re.findall(r"[^-_. ]+", re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", name).lower())
+@functools.cache
+def _looks(own: tuple[str, ...], usual: bool) -> tuple[Hints, re.Pattern[bytes], re.Pattern[bytes]]:
+    """What shows that there may be a secret; expressions for its name and what follows it, and for its name alone."""
+    names = (*NAMES, *own) if usual else own
+    spelled = b"|".join([_spellings(name) for name in sorted(names, key=len, reverse=True)])
+    named = [rb"(?P<word>" + spelled + rb")" + _BEFORE_VALUE] if names else []
+    bearer = [_BEARER] if usual else []
+    is_secret = [rb"[\w.-]*(?:" + spelled + rb")"] if names else []
+    return Hints(names, usual=usual), any_of([*named, *bearer]), any_of(is_secret)
 
 
 def _spellings(name: str) -> bytes:
     """An expression for the name, in lower case, however its words are joined."""
-    return b"[-_]?".join(re.escape(word.encode()) for word in _words(name))
-
-
-def _around_its_rarest(words: list[str]) -> bytes:
-    """An expression for the name that begins to look where its rarest letter is, and looks at one word of it."""
-    _, number, at = min(
-        (_FREQUENT.find(letter), n, at) for n, word in enumerate(words) for at, letter in enumerate(word)
-    )
-    word, before = words[number], words[number - 1][-1:] if number else ""
-    begins = re.escape(word[: at + 1].encode())
-    joints = [re.escape(before.encode()) + joint for joint in ((b"", rb"[-_]") if before else (b"",))]
-    behind = b"|".join(b"(?<=%s%s)" % (joint, begins) for joint in joints)
-    return re.escape(word[at].encode()) + b"(?:" + behind + b")" + re.escape(word[at + 1 :].encode())
-
-
-def _any_of(patterns: Iterable[bytes]) -> re.Pattern[bytes]:
-    return re.compile(b"|".join(patterns) or _NEVER.pattern)
-
-
-def _backwards(name: str) -> bytes:
-    """An expression for the name, read from its end."""
-    return b"[-_]?".join(re.escape(word.encode()[::-1]) for word in reversed(_words(name)))
+    return b"[-_]?".join(re.escape(word.encode()) for word in words(name))
 
 
 def _compiled(pattern: object) -> re.Pattern[bytes]:

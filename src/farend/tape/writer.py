@@ -16,6 +16,8 @@ from typing import Self
 
 from farend.errors import TapeUnavailable, WrongState, WrongType
 from farend.tape.format import Header, Line, Wire, header_text, line_text
+from farend.tape.unfinished import beside
+from farend.version import __version__
 
 STEP = 0.001
 """Seconds to which times are rounded where nobody says otherwise."""
@@ -61,9 +63,11 @@ class TapeWriter:
             self._file: int | None = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o644)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
+        for left in beside(self.path):  # by who was killed while he wrote the tape that this one replaces
+            left.unlink(missing_ok=True)
         when = None if times is None else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self.write_bytes(_bytes(header_text(Header(wire, when, target, _version()))))
+            self.write_bytes(_bytes(header_text(Header(wire, when, target, __version__))))
         except BaseException:
             self.close()
             raise
@@ -134,15 +138,6 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 def _bytes(text: str) -> bytes:
     return (text + "\n").encode("utf-8", "backslashreplace")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("farend")
-    except PackageNotFoundError:
-        return ""
 
 
 def _checked_step(times: float | None) -> float | None:
