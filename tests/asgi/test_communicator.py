@@ -22,6 +22,9 @@ from farend.asgi import (
 from farend.errors import DeadlineExceeded, Failure, InvalidArguments, WrongState, WrongType
 
 
+pytest_plugins = ["pytester"]
+
+
 def app_of(handler, **accept):
     """An application that hands each event to the handler."""
 
