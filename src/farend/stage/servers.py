@@ -18,7 +18,7 @@ from farend.core.faults import Fault
 from farend.core.findings import Finding
 from farend.core.journal import Journal
 from farend.core.messages import printed
-from farend.core.names import hinted
+from farend.core.names import hinted, refusing
 from farend.core.outcomes import BadTls, Grounds, LetDown, Refused
 from farend.core.plan import Plan
 from farend.core.routes import Routes, Scripts
@@ -102,6 +102,7 @@ class Server(FarEnd):
     """Whether nothing is said before the client has said something: of a WebSocket, its handshake."""
 
     @hinted
+    @refusing
     def __init__(
         self,
         script: Scripts = None,
@@ -554,6 +555,7 @@ class WebSocketServer(Server):
     client_speaks_first = True
 
     @hinted
+    @refusing
     def __init__(
         self,
         script: Scripts = None,
