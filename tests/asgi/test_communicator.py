@@ -21,7 +21,6 @@ from farend.asgi import (
 )
 from farend.errors import DeadlineExceeded, Failure, InvalidArguments, WrongState, WrongType
 
-
 pytest_plugins = ["pytester"]
 
 
