@@ -184,7 +184,11 @@ def test_show_filters(run, tape):
 
 def test_show_tells_of_a_torn_line_and_of_what_is_no_tape(run, tape, tmp_path):
     tape.write_text(tape.read_text()[:-20])
-    assert "Line 9 is cut off" in run("show", tape).output
+    said = f"Warning: {tape}, line 9: it is cut off, and was left away"
+    assert said in run("show", tape).output
+    assert said in run("script", tape).output
+    assert said in run("replay", tape, "--deadline", "0.01").output
+    assert said in run("verify", tape, "ws://127.0.0.1:1", "--deadline", "0.01").output
     (tmp_path / "none.jsonl").write_text("hello\n")
     result = run("show", tmp_path / "none.jsonl")
     assert (result.exit_code, "is no tape" in result.output) == (2, True)
