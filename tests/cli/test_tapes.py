@@ -229,6 +229,21 @@ def test_a_script_from_a_tape_is_a_test_that_passes(run, tape, tmp_path):
     assert "there is 1" in run("script", tape, "--connection", "3").output
 
 
+def test_a_script_has_long_messages_on_several_lines_and_no_names_that_python_lacks(run, tmp_path):
+    tape = tmp_path / "feed.jsonl"
+    said = [json.dumps({"list": [*range(40)], "of": {"a": 1}}), '{"odd": NaN}']
+    lines = [{"connection": 1, "kind": "message", "from": "client", "text": one} for one in said]
+    connect = {"connection": 1, "kind": "connect", "from": "client", "target": "/"}
+    tape.write_text("\n".join(map(json.dumps, [{"tape": 1, "wire": "websocket"}, connect, *lines])) + "\n")
+    source = run("script", tape).output
+    assert "    .expect(json({\n        'list': [\n            0,\n            1,\n" in source
+    assert "        ],\n        'of': {'a': 1},\n    }, partial=False))\n" in source
+    assert """    .expect('{"odd": NaN}')\n""" in source
+    names = {"__name__": "test_feed"}
+    exec(compile(source, "test_feed.py", "exec"), names)
+    names["test_feed"]()
+
+
 def test_a_script_from_a_tape_of_tcp(run, tmp_path):
     tape = tmp_path / "redis.jsonl"
     tape.write_text(
