@@ -50,6 +50,12 @@ def run(request) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a thread or another program takes is a matter of the machine, which may stand still for seconds."""
+    monkeypatch.setattr(settings, "scale", 20.0)
+
+
 @pytest.fixture
 def redis_flushed(redis_socket: str) -> str:
     """The same, with nothing in it."""
@@ -69,9 +75,8 @@ def _busy_cores() -> Iterator[None]:
 
 
 @pytest.fixture
-def busy_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Something else keeps every core busy. How long a thread waits for one then is no matter of the application's."""
-    monkeypatch.setattr(settings, "scale", 20.0)
+def busy_cores() -> Iterator[None]:
+    """Something else keeps every core busy."""
     with _busy_cores():
         yield
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 
 import pytest
 
@@ -224,11 +223,9 @@ def test_dead_and_stuck_members_hold_up_nobody(run, kind, path):
         async with members_of(kind, path, 3) as (layer, [one, two, three]):
             await layer.group_add("room", await layer.new_channel())  # of nobody
             await layer.group_send("room", {"type": "room.message", "text": "stuck"})
-            began = time.monotonic()
-            await one.settle()
+            await one.settle()  # `Unsettled`, if somebody held it up
             await layer.group_send("room", {"type": "room.message", "text": "lost"})
             await one.settle()
-            assert time.monotonic() - began < 4
             for member in (one, two, three):
                 assert await member.receive_nothing()
             for member in (one, two, three):
@@ -251,7 +248,7 @@ def test_a_dropped_broadcast_is_named(kind, path, run):
                 layers._watches[id(layer)]._installed["group_send"] = dropped
             await layer.group_send("room", {"type": "room.message", "text": "hello"})
             with pytest.raises(Unsettled) as caught:
-                await one.settle(limit=0.2)
+                await one.settle(limit=0.02)
             assert "message 'room.message' of group room to channel " in str(caught.value)
             assert f" of {type(layer).__name__} has not arrived" in str(caught.value)
             await one.settle()  # told once, it holds up nobody any more

@@ -220,7 +220,7 @@ def test_an_application_that_spins(run):
         async with WebsocketCommunicator(app_of(handler), "/") as comm:
             await comm.send_text("go")
             with pytest.raises(Unsettled, match=r"never pauses: .*test_settle\.py") as caught:
-                await comm.settle(limit=0.05)
+                await comm.settle(limit=0.01)
             assert "spin" in str(caught.value)
             await end_all()
 
@@ -244,7 +244,7 @@ def test_a_chain_of_callbacks_that_never_ends(run):
         async with WebsocketCommunicator(app_of(handler), "/") as comm:
             await comm.send_text("go")
             with pytest.raises(Unsettled, match=r"never pauses: test_settle\.py:\d+ \(.*again\)"):
-                await comm.settle(limit=0.05)
+                await comm.settle(limit=0.01)
             stop = True
 
     run(test())
@@ -260,7 +260,7 @@ def test_a_stuck_thread(run):
         async with WebsocketCommunicator(app_of(handler), "/") as comm:
             await comm.send_text("go")
             with pytest.raises(Unsettled, match=r"a thread runs threading\.py:\d+ \(Event.wait\)"):
-                await comm.settle(limit=0.05)
+                await comm.settle(limit=0.01)
             release.set()
             await comm.settle()
 
@@ -278,7 +278,7 @@ def test_a_stuck_thread_of_anyio(run):
         async with WebsocketCommunicator(app_of(handler), "/") as comm:
             await comm.send_text("go")
             with pytest.raises(Unsettled, match="1 of anyio's worker threads is busy"):
-                await comm.settle(limit=0.05)
+                await comm.settle(limit=0.01)
             release.set()
             await comm.settle()
 
@@ -296,16 +296,18 @@ def test_a_listener_has_to_be_declared(run):
 
         async def handler(text, say):
             reader, writer = await asyncio.open_connection(*server.getsockname())
-            writers.append(writer)
             spawn(feed(reader, say))
+            writers.append(writer)
 
         async def test():
             async with WebsocketCommunicator(app_of(handler), "/") as comm:
                 await comm.send_text("go")
+                while not writers:  # it is connected, and reads
+                    await asyncio.sleep(0.001)
                 with pytest.raises(
                     Unsettled, match=r"data from a stream, test_settle\.py:\d+ \(feed\), caused by message 1"
                 ):
-                    await comm.settle(limit=0.05)
+                    await comm.settle(limit=0.01)
                 with listening(f"{__name__}:feed") as declared:
                     await comm.settle()
                     assert "feed" in repr(declared)
@@ -313,7 +315,7 @@ def test_a_listener_has_to_be_declared(run):
                     connection.sendall(b"rain\n")
                     assert await comm.receive_text(timeout=20, outside=True) == "rain"
                 with pytest.raises(Unsettled):
-                    await comm.settle(limit=0.05)
+                    await comm.settle(limit=0.01)
                 connection.close()
                 [writer] = writers
                 writer.close()
@@ -367,7 +369,7 @@ def test_what_is_declared_busy(run):
         async with WebsocketCommunicator(app_of(beats), "/") as comm:
             with busy("the import") as one:
                 with pytest.raises(Unsettled, match="declared busy: the import"):
-                    await comm.settle(limit=0.05)
+                    await comm.settle(limit=0.01)
                 assert repr(one) == "<Busy: the import>"
             one.done()
             await comm.settle()
@@ -447,6 +449,27 @@ def test_what_is_said_at_the_connect(run):
             )
 
     run(test())
+
+
+def test_what_a_task_of_a_library_waits_for_is_told_with_the_librarys_line(run):
+    """fast-channels, as Channels, receives in a task of its own."""
+    from fast_channels.consumer.websocket import AsyncWebsocketConsumer
+
+    async def test():
+        async with WebsocketCommunicator(AsyncWebsocketConsumer.as_asgi(), "/") as comm:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await comm.receive()
+        assert "  a message (receive()), caused by the connect" in str(caught.value).splitlines()
+        assert "other tasks, utils.py:" in str(caught.value)  # and not asyncio's tasks.py
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.0, "0 ms"), (0.05, "50 ms"), (1.5, "1.5 s"), (60.0, "60 s"), (3600.0, "3600 s")]
+)
+def test_times_in_words(seconds, words):
+    assert waits.duration(seconds) == words
 
 
 # -- patches ------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from farend import Failure, Rejected, WrongState
 from farend.django import Authentication, DjangoCommunicator, create_user, session_headers
 from farend.django.authentication import AuthenticationPayload, authentication_said
 from farend.django.cleaning import connections_closed
+from farend.errors import UndeclaredMessage
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
 
@@ -63,6 +64,12 @@ async def test_nobody_is_accepted_by_a_consumer_for_all_and_yet_not_authenticate
 async def test_a_session_that_is_none():
     async with communicator("/ws/anonymous/", [(b"cookie", b"sessionid=of-nobody")]) as comm:
         assert (await comm.wait_for_auth()).payload.status_code == 403
+
+
+async def test_chanxs_message_that_nobody_has_taken_is_explained(headers):
+    async with communicator("/ws/chat/", headers, consumer=ChatConsumer) as comm:
+        with pytest.raises(UndeclaredMessage, match=r"take it first, by `await comm\.wait_for_auth\(\)`"):
+            await comm.receive_all_messages()
 
 
 async def test_chanx_says_it_in_a_message(headers):

@@ -6,7 +6,7 @@ from django.contrib.sessions.models import Session
 from django.db import models
 from django.test import modify_settings, override_settings
 
-from farend import NotConfigured
+from farend import NotConfigured, WrongState
 from farend.django import create_user, session_headers
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +20,12 @@ def test_a_user_is_in_the_database():
     assert other.first_name == "Ada"
     assert not one.has_usable_password()
     assert create_user(username="ada", password="secret").check_password("secret")
+
+
+@pytest.mark.asyncio
+async def test_in_an_async_test_a_user_is_made_by_await():
+    with pytest.raises(WrongState, match=r"write `await acreate_user_and_ws_headers\(\)`"):
+        create_user()
 
 
 def test_a_session_is_a_real_one():

@@ -30,6 +30,8 @@ from farend import (
     then_drop,
     then_stall,
 )
+from farend.core.commands import Drop
+from farend.core.outcomes import LetDown
 from farend.stage.proxied import EndingTap
 
 
@@ -102,6 +104,17 @@ def test_a_connection_falls_silent_after_so_many_messages(server: WebSocketServe
     assert between.journal.outcomes == ["stalled"]
 
 
+def test_a_connection_ends_when_the_handshake_has_passed(server: WebSocketServer) -> None:
+    plan = Plan().reset("handshake").drop("handshake").stall("handshake")
+    with proxy(server.url, plan=plan) as between:
+        for _ in range(2):
+            (heard,) = meets(between.url)
+            assert heard != "welcome"  # how it is told is the client's: a reset may be there before the answer is read
+        assert meets(between.url, limit=1, opening=30) == ["TimeoutError"]
+    assert between.journal.outcomes == ["reset", "dropped", "stalled"]
+    assert len(server.journal) == 3
+
+
 def test_tls_goes_wrong_at_a_proxy(server: WebSocketServer) -> None:
     plan = Plan().tls("expired").tls("cut").stall().play()
     with proxy(server.url, plan=plan, listen_tls=True) as between:
@@ -167,7 +180,7 @@ def test_who_stays_is_let_go_at_the_end(server: WebSocketServer) -> None:
         ("ws://a", "refuse", WrongType, "plan= takes a Plan"),
         ("ws://a", Plan().play(Script()), PlanError, "it passes on what the server says"),
         ("ws://a", Plan().wrong_accept(), PlanError, "the handshake is the server's"),
-        ("ws://a", Plan().stall("handshake"), PlanError, "after='request' is possible here"),
+        ("ws://a", {"/feed": Plan().reject(503)}, PlanError, "a WebSocketServer has plans by path"),
         ("ws://a", Plan().slow_handshake(1), PlanError, "the handshake is the server's"),
         ("ws://a", Plan().play(ending=then_abort()), PlanError, "write after=, sent= or received="),
         ("ws://a", Plan().play(ending=then_close(after=1)), PlanError, "it says nothing of its own"),
@@ -217,5 +230,23 @@ async def test_messages_are_counted_however_their_bytes_are_cut(size: int) -> No
     assert tap.interrupted
     assert tap.excused
     assert inner.notes == ["then_drop after 2 messages of the far end's"]
+    await asyncio.sleep(0)
+    assert ended == [True]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+async def test_the_handshake_passes_whole_and_nothing_behind_it(size: int) -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+    stream = head + b"\x81\x02hi"
+    inner: Any = Silent()
+    tap = EndingTap(inner, LetDown(Drop(), "handshake"))
+    ended: list[bool] = []
+    tap.pipe = SimpleNamespace(near=SimpleNamespace(end=lambda: ended.append(True)))  # type: ignore[assignment]
+    request = b"GET / HTTP/1.1\r\n\r\n"
+    assert tap.said("client", request) == request
+    assert not tap.interrupted
+    assert b"".join(tap.said("server", stream[at : at + size]) for at in range(0, len(stream), size)) == head
+    assert (tap.interrupted, tap.excused, inner.notes) == (True, True, ["drop after the handshake"])
     await asyncio.sleep(0)
     assert ended == [True]

@@ -11,8 +11,9 @@ from farend.errors import InvalidArguments, WrongType
 
 def checked_app(app: Any) -> Any:
     """An ASGI application, or `WrongType`."""
+    __tracebackhide__ = True
     if isinstance(app, type):
-        hint = f": {app.__name__}.as_asgi()" if hasattr(app, "as_asgi") else ""
+        hint = f": write {app.__name__}.as_asgi()" if hasattr(app, "as_asgi") else ""
         raise WrongType(f"the first argument is an ASGI application, not the class {app.__name__}{hint}")
     if not callable(app):
         raise WrongType(
@@ -23,6 +24,7 @@ def checked_app(app: Any) -> Any:
 
 def checked_path(path: Any) -> str:
     """A path, or an exception that says what one is."""
+    __tracebackhide__ = True
     if not isinstance(path, str):
         raise WrongType(f"the path is text such as '/ws/chat?room=1', not {printed(path)}")
     if path.startswith("/"):
@@ -37,21 +39,30 @@ def checked_path(path: Any) -> str:
 
 def checked_consumer(consumer: Any) -> Any:
     """A consumer class, or None; or `WrongType`."""
+    __tracebackhide__ = True
     if consumer is None:
         return None
     if not isinstance(consumer, type):
-        known = getattr(consumer, "consumer_class", None)
-        hint = f": write consumer={known.__name__}" if isinstance(known, type) else ""
+        known = getattr(consumer, "consumer_class", type(consumer))
+        hint = f": write consumer={known.__name__}" if _is_consumer(known) else ""
         raise WrongType(f"consumer= takes a consumer class, not {printed(consumer)}{hint}")
-    if not any(hasattr(consumer, name) for name in ("as_asgi", "outgoing_message_adapter", "websocket_connect")):
+    if not _is_consumer(consumer):
         raise WrongType(f"consumer= takes a consumer class; {consumer.__name__} is none: it has no as_asgi()")
     return consumer
 
 
+def _is_consumer(kind: Any) -> bool:
+    names = ("as_asgi", "outgoing_message_adapter", "websocket_connect")
+    return isinstance(kind, type) and any(hasattr(kind, name) for name in names)
+
+
 def checked_headers(headers: Any, cookies: Any) -> list[tuple[bytes, bytes]]:
     """Pairs of bytes, cookies included; or `WrongType`."""
+    __tracebackhide__ = True
     if not headers and not cookies:
         return []
+    if isinstance(headers, str | bytes):
+        raise WrongType(f"headers= takes a dict, or pairs of name and value, not {printed(headers)}")
     checked = []
     for pair in headers.items() if isinstance(headers, Mapping) else headers or ():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -65,6 +76,7 @@ def checked_headers(headers: Any, cookies: Any) -> list[tuple[bytes, bytes]]:
 
 
 def _raw(part: Any) -> bytes:
+    __tracebackhide__ = True
     if isinstance(part, bytes):
         return part
     if isinstance(part, str):
@@ -78,6 +90,7 @@ def _raw(part: Any) -> bytes:
 
 def checked_subprotocols(subprotocols: Any) -> list[str]:
     """A list of text; or `WrongType`."""
+    __tracebackhide__ = True
     if isinstance(subprotocols, str | bytes):
         raise WrongType(f"subprotocols= takes a list: [{subprotocols!r}]")
     checked = list(subprotocols or ())
@@ -91,6 +104,7 @@ def checked_subprotocols(subprotocols: Any) -> list[str]:
 
 def checked_scope(scope: Any, user: Any, spec_version: Any) -> dict[str, Any]:
     """What goes into the scope beside what a server puts there; or `WrongType`."""
+    __tracebackhide__ = True
     if scope is not None and not isinstance(scope, Mapping):
         raise WrongType(f"scope= takes a dict of further keys of the scope, not {printed(scope)}")
     more = dict(scope or {})
@@ -103,6 +117,7 @@ def checked_scope(scope: Any, user: Any, spec_version: Any) -> dict[str, Any]:
 
 def checked_code(code: Any) -> None:
     """Nothing for a close code; an exception for everything else."""
+    __tracebackhide__ = True
     if not isinstance(code, int) or isinstance(code, bool):
         raise WrongType(f"a close code is a number, such as 1000, not {printed(code)}")
     if not 1000 <= code <= 4999:
@@ -111,6 +126,7 @@ def checked_code(code: Any) -> None:
 
 def checked_seconds(name: str, value: Any) -> None:
     """Nothing for a number of seconds; an exception for everything else."""
+    __tracebackhide__ = True
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise WrongType(f"{name}= takes a number of seconds, not {printed(value)}")
     if not 0 <= value < float("inf"):
@@ -119,6 +135,7 @@ def checked_seconds(name: str, value: Any) -> None:
 
 def checked_type(value: Any, kind: Any, method: str, other: str) -> Any:
     """`value`, if it is of this kind; or `WrongType`, which names the method for the other one."""
+    __tracebackhide__ = True
     if not isinstance(value, kind):
         raise WrongType(f"{method}() takes {'text' if kind is str else 'bytes'}, not {printed(value)}; see {other}()")
     return value
@@ -126,6 +143,7 @@ def checked_type(value: Any, kind: Any, method: str, other: str) -> Any:
 
 def checked_mode(mode: Any) -> str:
     """A mode of JSON messages, or `InvalidArguments`."""
+    __tracebackhide__ = True
     if mode not in ("text", "binary"):
         raise InvalidArguments(f"mode= is 'text' or 'binary', not {mode!r}")
     return str(mode)

@@ -20,7 +20,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -71,8 +71,7 @@ class CapturedSend(dict[str, Any]):
         return self["message"]
 
 
-@contextmanager
-def capture_broadcast_events(consumer: type, suppress: bool = True) -> Iterator[list[CapturedEvent]]:
+def capture_broadcast_events(consumer: type, suppress: bool = True) -> AbstractContextManager[list[CapturedEvent]]:
     """Capture what is broadcast by `broadcast_event` of a consumer class, or of its subclasses.
 
     >>> import asyncio
@@ -97,7 +96,12 @@ def capture_broadcast_events(consumer: type, suppress: bool = True) -> Iterator[
     Raises `WrongType` for what is no such class, and `NotConfigured` at the broadcast if `suppress=False`
     and there is no channel layer to broadcast on. The names are those of seed 003.
     """
-    capture = _Capture(_checked(consumer), suppress)
+    __tracebackhide__ = True
+    return _capturing(_Capture(_checked(consumer), suppress))
+
+
+@contextmanager
+def _capturing(capture: _Capture) -> Iterator[list[CapturedEvent]]:
     _enter(capture)
     try:
         yield capture.events
@@ -114,6 +118,7 @@ class _Capture:
 
 
 def _checked(consumer: object) -> type:
+    __tracebackhide__ = True
     if not isinstance(consumer, type):
         served = getattr(consumer, "consumer_class", None)  # what Channels' `as_asgi()` gives knows its class
         named = served if isinstance(served, type) else type(consumer)
@@ -286,8 +291,7 @@ def _leave(capture: _Capture) -> None:
 # -- channel layers -------------------------------------------------------------------------------
 
 
-@contextmanager
-def capture_group_sends(layer: Any, suppress: bool = True) -> Iterator[list[CapturedSend]]:
+def capture_group_sends(layer: Any, suppress: bool = True) -> AbstractContextManager[list[CapturedSend]]:
     """Capture what is sent to groups of a channel layer: the calls of its `group_send(group, message)`.
 
     >>> import asyncio
@@ -308,6 +312,7 @@ def capture_group_sends(layer: Any, suppress: bool = True) -> Iterator[list[Capt
     Raises `NotConfigured` for None, which `get_channel_layer()` gives where no layer is configured,
     and `WrongType` for what has no `group_send`, or does not let it be captured.
     """
+    __tracebackhide__ = True
     if layer is None:
         raise NotConfigured(
             "capture_group_sends() was given no channel layer, but None: get_channel_layer() gives that where none is "
@@ -315,6 +320,11 @@ def capture_group_sends(layer: Any, suppress: bool = True) -> Iterator[list[Capt
         )
     if not callable(getattr(layer, GROUP_SEND, None)):
         raise WrongType(f"capture_group_sends() takes a channel layer, and {layer!r} has no {GROUP_SEND}()")
+    return _capturing_sends(layer, suppress)
+
+
+@contextmanager
+def _capturing_sends(layer: Any, suppress: bool) -> Iterator[list[CapturedSend]]:
     captured: list[CapturedSend] = []
 
     async def group_send(group: str, message: Any) -> None:

@@ -73,6 +73,7 @@ class WebsocketCommunicator(Connection):
         scope: Mapping[str, Any] | None = None,
         deadline: float | Literal["default"] | None = "default",
     ) -> None:
+        __tracebackhide__ = True
         self._app = checked_app(app)
         super().__init__(checked_path(path), settings.effective(deadline) or float("inf"))
         self._headers = checked_headers(headers, cookies)

@@ -103,6 +103,9 @@ class Connection(Waiting):
             return
         session.disconnect(code, reason)
         try:
+            if session.waiter is not None:  # another task's, which is told first that nothing can come any more
+                session.notify()
+                await asyncio.sleep(0)
             while not session.has_ended:
                 if not session.long_gone:
                     session.long_gone = not await self._more(0.0)
@@ -222,6 +225,7 @@ class Connection(Waiting):
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
+    __tracebackhide__ = True
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -48,6 +48,7 @@ def plain(message: object) -> object:
 
     Raises `WrongType` for an object that none of these is.
     """
+    __tracebackhide__ = True
     if isinstance(message, Mapping):
         return dict(message)
     dump = getattr(message, "model_dump", None)
@@ -69,6 +70,7 @@ def plain(message: object) -> object:
 
 def to_json(value: object, what: str) -> str:
     """JSON text; raises `WrongType`, which names what cannot be said in JSON, and where it is."""
+    __tracebackhide__ = True
     try:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
@@ -99,11 +101,13 @@ class Codec:
 
     def encode(self, message: object) -> object:
         """The JSON value that says the message."""
+        __tracebackhide__ = True
         value = plain(message)
         return _humps().camelize(value) if self._camelizes else value
 
     def decode(self, raw: object) -> Any:
         """The object that the consumer declares for what came. Raises `UndeclaredMessage`."""
+        __tracebackhide__ = True
         if self._camelizes:
             raw = _humps().decamelize(raw)
         adapter = getattr(self._consumer, "outgoing_message_adapter", None)
@@ -119,9 +123,15 @@ class Codec:
                 problem = problem or str(error)
         name = getattr(self._consumer, "__name__", "the consumer")
         action = raw.get(self.action_key) if isinstance(raw, dict) else None
+        advice = "Declare it (output_type=, emits), or read it with receive_json()."
+        if action == "authentication":
+            advice = (
+                "chanx says with it how the authentication ended: take it first, by `await comm.wait_for_auth()` "
+                "where the communicator is farend.django's, or by receive_json()."
+            )
         raise UndeclaredMessage(
             f"The application said what {name} does not declare: action {action!r}.\n  {printed(raw, 400)}\n"
-            f"{problem}\nDeclare it (output_type=, emits), or read it with receive_json().",
+            f"{problem}\n{advice}",
             raw,
         )
 

@@ -17,6 +17,7 @@ from farend.asgi.session import CLOSED, CONNECTING, OPEN, Frame, Session
 from farend.core.transcript import Transcript
 from farend.errors import ApplicationClosed, ClientDisconnected, DeadlineExceeded, WrongState
 from farend.settling.settler import LIMIT, Settler, Waiter, lease
+from farend.settling.waits import duration
 from farend.stage.settings import settings
 
 TIMEOUT: Final = 1.0
@@ -171,7 +172,7 @@ class Waiting:
         if outside or self._settler is None:
             raise DeadlineExceeded(self._story(f"Nothing came in {timeout:g} s."))
         due = self._settler.next_due()
-        more = ", and nothing can." if due is None else f"; a timer is due in {due:.3g} s: timeout= may be longer."
+        more = ", and nothing can." if due is None else f"; a timer is due in {duration(due)}: timeout= may be longer."
         raise DeadlineExceeded(self._story(f"Nothing came within {timeout:g} s of its clock{more}"))
 
     # -- the session ------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Never, ParamSpec, TypeVar
 
 from farend.errors import WrongType
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
 
 KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "timeout": ("deadline", "within"),
@@ -69,8 +70,8 @@ def hint(name: str, names: Iterable[str], known: Mapping[str, str] | None = None
 def hinted(function: Callable[P, T]) -> Callable[P, T]:
     """Have `function` answer a keyword that it does not take with the one that was probably meant.
 
-    It puts a call in between; what is called for every step of a script takes `**unknown` instead, and says
-    `raise misnamed(…)` where there are any.
+    It puts a call in between; what is called for every step of a script is `refusing` instead, and says
+    `raise misnamed(…)` of what it does not know.
 
     >>> hinted(lambda *, deadline: None)(timeout=3)
     Traceback (most recent call last):
@@ -110,6 +111,23 @@ def misnamed(
     if tell and not near:
         hint = f"; it takes {', '.join(f'{name}=…' for name in names) or 'nothing'}"
     return WrongType(f"{call}() takes no {wrong}={hint}")
+
+
+def refusing(function: F) -> F:
+    """Have a function that takes something only to refuse it (`**unknown: Never`) not offer that in its signature.
+
+    >>> import inspect
+    >>> @refusing
+    ... def pause(seconds: float, **unknown: Never) -> None: ...
+    >>> print(inspect.signature(pause))
+    (seconds: 'float') -> 'None'
+    """
+    import inspect
+
+    signature = inspect.signature(function)
+    offered = [one for one in signature.parameters.values() if one.annotation not in (Never, "Never")]
+    function.__signature__ = signature.replace(parameters=offered)  # type: ignore[attr-defined]
+    return function
 
 
 def _taken(function: Callable[..., object]) -> tuple[list[str], bool]:

@@ -9,7 +9,7 @@ that the far end plays by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from farend.core.commands import Abort, Close, Impair, Send
 from farend.core.steps import (
@@ -282,13 +282,13 @@ def _hears(steps: Iterable[Step]) -> bool:
 
 def _entered(step: Step) -> Group | None:
     """What plays a group; None for any other step."""
-    if type(step) is Expect:
-        return None
-    match step:
-        case AnyOrder():
-            return Branches(step)
-        case Repeat():
-            return Rounds(step)
-        case Optional():
-            return Once(Line(step.steps), may_be_left_out=True)
-    return None
+    enter = _ENTER.get(type(step))
+    return None if enter is None else enter(step)
+
+
+_ENTER: Final[dict[type, Callable[[Any], Group]]] = {
+    AnyOrder: Branches,
+    Repeat: Rounds,
+    Optional: lambda step: Once(Line(step.steps), may_be_left_out=True),
+}
+"""How a group is entered."""

@@ -16,7 +16,7 @@ from farend.core.framing import Framing, Lines
 from farend.core.matchers import Expected, Json, OfType
 from farend.core.messages import CONTROL, Fragments, OnWire, Raw, Sayable, counted, printed
 from farend.core.mirror import mirrored
-from farend.core.names import Hinting, misnamed, nearest
+from farend.core.names import Hinting, misnamed, nearest, refusing
 from farend.core.steps import (
     GROUPS,
     RECEIVING,
@@ -93,6 +93,7 @@ class Script(Hinting):
         "send_frame": "send",
     }
 
+    @refusing
     def __init__(
         self,
         steps: Iterable[object] = (),
@@ -118,6 +119,7 @@ class Script(Hinting):
 
     # -- the steps --------------------------------------------------------------------------------
 
+    @refusing
     def expect(
         self,
         what: Expected = UNSET,
@@ -149,6 +151,7 @@ class Script(Hinting):
         self._check_line(expected, framing, "expect")
         return self._append(Expect(expected, arguments.framing(framing), arguments.seconds(within, "within"), example))
 
+    @refusing
     def expect_handshake(
         self,
         path: object = None,
@@ -178,6 +181,7 @@ class Script(Hinting):
             )
         )
 
+    @refusing
     def expect_close(
         self,
         code: int | None = None,
@@ -196,6 +200,7 @@ class Script(Hinting):
             raise misnamed("expect_close", unknown, Script.expect_close)
         return self._append(ExpectClose(arguments.close_code(code), reason, reset, arguments.seconds(within, "within")))
 
+    @refusing
     def send(
         self,
         payload: Sayable = UNSET,

@@ -283,7 +283,7 @@ class ExpectationsServer(TcpServer):
     def changed(self, driver: Driver) -> None:
         """Something happened on a connection."""
         super().changed(driver)
-        if self._refused_data is None and driver is self._client and driver.ended is not None:
+        if driver is self._client and self._refused_data is None and driver.ended is not None:
             # Asked now, since what TLS says at the end is refused by many a client.
             self._refused_data = _has_refused(driver.transport)
 

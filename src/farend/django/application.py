@@ -21,6 +21,7 @@ def websocket_application() -> Any:
     Raises `NotConfigured` if the setting is missing, if what it names cannot be imported, or if that serves
     no WebSockets.
     """
+    __tracebackhide__ = True
     from django.conf import settings  # at the top, doctest's look at a module's names would ask it for settings
 
     name = getattr(settings, "ASGI_APPLICATION", None)

@@ -56,6 +56,7 @@ class WebsocketTests:
 
     def create_user(self) -> Any:
         """A new user in the database; override it where a user of your project needs more than a name."""
+        __tracebackhide__ = True
         return create_user()
 
     def login_headers(self, user: Any) -> Headers:
@@ -69,6 +70,7 @@ class WebsocketTests:
 
     def create_user_and_ws_headers(self) -> tuple[Any, Headers]:
         """A new user, and the headers by which it is known. Async tests call `acreate_user_and_ws_headers`."""
+        __tracebackhide__ = True
         user = self.create_user()
         return user, self.login_headers(user)
 
@@ -79,6 +81,7 @@ class WebsocketTests:
     @functools.cached_property
     def auth_communicator(self) -> DjangoCommunicator:
         """The communicator of `self.user`: not yet connected, and the same one all through a test."""
+        __tracebackhide__ = True
         if self._no_user is not None:
             raise self._no_user
         return self.create_communicator()
@@ -86,6 +89,7 @@ class WebsocketTests:
     @functools.cached_property
     def communicator(self) -> DjangoCommunicator:
         """A communicator of somebody who has not logged in: not yet connected, the same one all through a test."""
+        __tracebackhide__ = True
         return self.create_communicator(headers=[])
 
     def create_communicator(
@@ -105,6 +109,7 @@ class WebsocketTests:
         Raises `MissingAttribute`, an `AttributeError`, where there is no path, and `NotConfigured` where the
         project has no application for WebSockets.
         """
+        __tracebackhide__ = True
         path = self.ws_path if ws_path is None else ws_path
         if not path:
             raise MissingAttribute(

@@ -19,6 +19,7 @@ class Communicators:
 
     def create(self, *args: Any, **options: Any) -> DjangoCommunicator:
         """A communicator, one of these; the arguments are those of the class."""
+        __tracebackhide__ = True
         communicator = DjangoCommunicator(*args, **options)
         self._all.append(communicator)
         return communicator

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any, Final
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import models, transaction
 
-from farend.errors import NotConfigured
+from farend.errors import NotConfigured, WrongState
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -21,8 +22,10 @@ def create_user(**fields: Any) -> Any:
     and the password cannot be used, which saves the time of hashing one. Fields that the model lists as
     `REQUIRED_FIELDS` are filled in where they are text.
 
-    Raises `NotConfigured` if the project has no users, or if its model needs more than this.
+    Raises `NotConfigured` if the project has no users, or if its model needs more than this, and `WrongState` on an
+    event loop, where Django does not let the database be used like this.
     """
+    __tracebackhide__ = True
     if not _installed("django.contrib.auth"):
         raise NotConfigured("the project has no users: django.contrib.auth is not in INSTALLED_APPS")
     from django.contrib.auth import get_user_model
@@ -39,6 +42,11 @@ def create_user(**fields: Any) -> Any:
     try:
         with transaction.atomic():  # what fails must not spoil a test that runs in a transaction
             return create(**fields)
+    except SynchronousOnlyOperation:
+        raise WrongState(
+            "a user is made in the database, which an async test reaches by `await` alone: write "
+            "`await acreate_user_and_ws_headers()`, or `await sync_to_async(create_user)()`"
+        ) from None
     except Exception as error:
         raise NotConfigured(
             f"no {model.__name__} could be made of {fields} ({type(error).__name__}: {error}); "

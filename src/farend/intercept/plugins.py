@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Never, TypeVar, cast
 
 from farend.core.matchers import Equal, Matcher, matcher
 from farend.core.messages import printed
+from farend.core.names import refusing
 from farend.core.script import Script
 from farend.core.steps import UNSET
 from farend.errors import InvalidArguments, MissingExtra, WrongState, WrongType
@@ -68,6 +69,7 @@ class WebSocketPlugin:
 
     # -- before -----------------------------------------------------------------------------------
 
+    @refusing
     def new_session(
         self,
         *positional: Never,
@@ -90,6 +92,7 @@ class WebSocketPlugin:
         self._queue.append(session)
         return session
 
+    @refusing
     def play(
         self,
         script: Script,

@@ -22,7 +22,7 @@ from farend.core.events import Ended, How
 from farend.core.findings import Place
 from farend.core.matchers import anything, described
 from farend.core.messages import Handshake, Ping, Pong, printed
-from farend.core.names import hint, misnamed
+from farend.core.names import hint, misnamed, refusing
 from farend.core.script import Script
 from farend.core.steps import UNSET
 from farend.core.transcript import Kind, Transcript
@@ -124,6 +124,7 @@ class Session(Line):
 
     # -- writing it -------------------------------------------------------------------------------
 
+    @refusing
     def expect(
         self,
         method: str,

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, Final
 
-_LIBRARIES: Final = tuple(
-    {os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
+_INSTALLED: Final = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("purelib", "platlib")})
+_STANDARD: Final = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
 
 
@@ -19,7 +18,14 @@ _OURS: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os
 def is_users(filename: str) -> bool:
     """Whether a file is the user's own: no library's, and not farend's."""
     path = os.path.realpath(filename)
-    return not path.startswith((*_LIBRARIES, _OURS)) and not filename.startswith("<frozen")
+    return not path.startswith((*_INSTALLED, *_STANDARD, _OURS)) and not filename.startswith("<frozen")
+
+
+@functools.lru_cache(1024)
+def is_a_librarys(filename: str) -> bool:
+    """Whether a file is a library's that the user has installed, and not farend's."""
+    path = os.path.realpath(filename)
+    return path.startswith(_INSTALLED) and not path.startswith(_OURS)
 
 
 @functools.lru_cache(1024)

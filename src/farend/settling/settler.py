@@ -171,9 +171,12 @@ class Settler:
         self._hook.install(self._patches)
 
     def release(self) -> None:
-        """One lease less; after the last, the loop is as it was before."""
+        """One lease less; after the last, the loop is as it was before, and nobody waits any more."""
         self.leases -= 1
         if not self.leases:
+            for one in self.waiters:
+                if not one.future.done():
+                    one.future.set_result(False)
             self.clock.thaw()
             self._hook.remove()
             self._patches.restore()

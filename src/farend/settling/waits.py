@@ -20,7 +20,7 @@ from typing import Any, Final
 from farend.core.messages import printed
 from farend.errors import WrongType
 from farend.settling.causes import CAUSE, Cause
-from farend.settling.places import is_ours, is_users, place
+from farend.settling.places import is_a_librarys, is_ours, is_users, place
 
 EXTERNAL: Final[set[str]] = {
     # asyncio
@@ -332,25 +332,31 @@ _WORDS: Final = {
 def described(task: asyncio.Task[Any], due: dict[int, float] | None = None) -> str:
     """What a task waits for, where, and why: `sleep due in 50 ms, app.py:33 (beat), caused by message 3`.
 
-    `due` tells, for the id of a future, in how many seconds a timer completes it.
+    The place is the innermost of the user's own; else of a library's; else, where no words say what it waits for,
+    whichever is innermost and not farend's. `due` tells, for the id of a future, in how many seconds a timer
+    completes it.
     """
-    what, where, last, end = "", "", "", None
+    what, end = "", None
+    users, librarys, last = "", "", ""
     for link in links(task):
         frame = frame_of(link)
-        name = name_of(link)
         end = link
-        what = _WORDS.get(name, what)
-        if frame is not None:
-            here = place(frame.f_code, frame.f_lineno)
-            last = last if last and is_ours(frame.f_code.co_filename) else here
-            if is_users(frame.f_code.co_filename):
-                where = here
-    if not what:
-        what = _in_words(end)
+        what = _WORDS.get(name_of(link), what)
+        if frame is None:
+            continue
+        file, here = frame.f_code.co_filename, place(frame.f_code, frame.f_lineno)
+        if is_users(file):
+            users = here
+        elif is_a_librarys(file):
+            librarys = here
+        if not is_ours(file):
+            last = here
+    where = users or librarys or ("" if what else last)
+    what = what or _in_words(end)
     if due and id(end) in due:
-        what += f" due in {_duration(due[id(end)])}"
+        what += f" due in {duration(due[id(end)])}"
     cause = cause_of(task)
-    return ", ".join(part for part in (what, where or last, f"caused by {cause}" if cause else "") if part)
+    return ", ".join(part for part in (what, where, f"caused by {cause}" if cause else "") if part)
 
 
 def _in_words(end: Any) -> str:
@@ -359,5 +365,8 @@ def _in_words(end: Any) -> str:
     return "a future" if asyncio.isfuture(end) else "something unknown"
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+def duration(seconds: float) -> str:
+    """A time, in words: `50 ms`, `1.5 s`, `3600 s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"

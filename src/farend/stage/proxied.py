@@ -1,12 +1,12 @@
-"""A plan at a proxy: attempts that never reach the server, and connections that end after so many messages."""
+"""A plan at a proxy: attempts that never reach the server, and connections that end when so much has passed."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeGuard
 
 from farend.core.commands import Abort, Close, Command, Stall
 from farend.core.events import Connected, Violated
@@ -18,7 +18,7 @@ from farend.core.plan import Plan
 from farend.core.routes import Routes, TurnedAway
 from farend.core.script import Script
 from farend.core.stream import StreamWire
-from farend.core.units import Units
+from farend.core.units import Kind, Units
 from farend.errors import PlanError, WrongType
 from farend.stage.attempts import Arrival, Attempts
 from farend.stage.driver import Driver, Wire
@@ -35,6 +35,11 @@ class Planned:
 
     def __init__(self, plan: Plan | None, grounds: Grounds, name: str, deadline: float | None) -> None:
         __tracebackhide__ = True
+        if isinstance(plan, Mapping):
+            raise PlanError(
+                "a proxy has one plan for all paths, since it says what an attempt meets before that has named one; a "
+                "WebSocketServer has plans by path, and so have several proxies, one for each"
+            )
         if plan is not None and not isinstance(plan, Plan):
             raise WrongType(f"plan= takes a Plan, not {plan!r}; what is played is what the server says: Plan().play()")
         self.attempts = Attempts()
@@ -129,22 +134,29 @@ def _cannot(outcome: Outcome, stream: bool) -> str | None:
             return "it does not know when all was said: write after=, sent= or received="
         case Played(ending=Ending()) if stream:
             return "it does not know there where a message ends; a far end can, and CutAfter(bytes) is possible here"
-        case LetDown(after="handshake"):
-            return "the handshake is the server's; a WebSocketServer can, and after='request' is possible here"
     if outcome.told == "wrong accept":
         return "the handshake is the server's; a WebSocketServer can do that"
     return None
 
 
-# -- an end after so many messages ------------------------------------------------------------------
+# -- an end when so much has passed -----------------------------------------------------------------
+
+
+def passes(outcome: Outcome | TurnedAway | None) -> TypeGuard[Played | LetDown | None]:
+    """Whether the server hears of an attempt that meets this."""
+    return (
+        outcome is None
+        or isinstance(outcome, Played)
+        or (isinstance(outcome, LetDown) and outcome.after == "handshake")
+    )
 
 
 class EndingTap:
-    """A tap behind which a WebSocket ends when so many messages have passed."""
+    """A tap behind which a WebSocket ends when the handshake, or so many messages, have passed."""
 
     pipe: Pipe
 
-    def __init__(self, tap: Tap, ending: Ending) -> None:
+    def __init__(self, tap: Tap, ending: Ending | LetDown) -> None:
         self._tap = tap
         self._ending = ending
         self._counted: dict[Literal["far end", "near end", "either"], int] = {"far end": 0, "near end": 0, "either": 0}
@@ -157,17 +169,24 @@ class EndingTap:
         if self.interrupted:
             return b""
         data = self._tap.said(side, data)
-        by: Literal["far end", "near end"] = "near end" if side == "client" else "far end"
-        for end in self._sides[side].ends(data):
-            self._counted[by] += 1
-            self._counted["either"] += 1
-            if self._counted[self._ending.by] == self._ending.count:
+        for kind, end in self._sides[side].ends(data):
+            if self._is_last(side, kind):
                 self.interrupted = True
                 self._tap.excused = True
                 self._tap.noted(self._ending.title)
                 asyncio.get_running_loop().call_soon(self._end)  # once this was sent on
                 return data[:end]
         return data
+
+    def _is_last(self, side: Side, kind: Kind) -> bool:
+        """Whether this is what the connection ends behind, of what was said now."""
+        if isinstance(self._ending, LetDown):
+            return side == "server" and kind == "head"
+        if kind == "message":
+            self._counted["near end" if side == "client" else "far end"] += 1
+            self._counted["either"] += 1
+            return self._counted[self._ending.by] == self._ending.count
+        return False
 
     def _end(self) -> None:
         command = self._ending.command
@@ -183,16 +202,16 @@ class EndingTap:
 
 
 class _Counted:
-    """One side's bytes, and where in them messages end."""
+    """One side's bytes, and where in them the handshake ends, and each message."""
 
     def __init__(self) -> None:
         self._units = Units()
         self._fed = self._whole = 0
 
-    def ends(self, data: bytes) -> Iterator[int]:
-        """The places in `data` behind the last byte of each message that ends there."""
+    def ends(self, data: bytes) -> Iterator[tuple[Kind, int]]:
+        """What ends in `data`, and the place behind its last byte there."""
         before, self._fed = self._fed, self._fed + len(data)
         for unit in self._units.feed(data):
             self._whole += len(unit.data)
-            if unit.kind == "message":
-                yield self._whole - before
+            if unit.kind == "message" or (unit.kind == "head" and not self._units.in_head):
+                yield unit.kind, self._whole - before

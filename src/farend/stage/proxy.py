@@ -16,7 +16,7 @@ from typing import Any, Final, Self, get_args
 from farend.core.faults import TCP_PROXY, WEBSOCKET_PROXY, Fault, How, checked
 from farend.core.journal import Attempt, Journal
 from farend.core.messages import printed
-from farend.core.outcomes import BadTls, Grounds, Played
+from farend.core.outcomes import BadTls, Grounds, LetDown, Played
 from farend.core.plan import Plan
 from farend.core.stream import StreamWire
 from farend.errors import AddressError, FarendError, FaultError, WrongState
@@ -28,7 +28,7 @@ from farend.stage.far_end import QUIET_TURNS, Deadline
 from farend.stage.listening import BACKLOG, listen
 from farend.stage.loop_thread import shared
 from farend.stage.pipe import Pipe
-from farend.stage.proxied import EndingTap, Planned
+from farend.stage.proxied import EndingTap, Planned, passes
 from farend.stage.refusing import ClosedDoor
 from farend.stage.settings import settings
 from farend.stage.switches import Switches, at_home
@@ -476,7 +476,7 @@ class Proxy:
     def _connected(self) -> asyncio.BaseProtocol:
         self._connections += 1
         attempt, outcome = arrival = self._planned.enter()
-        if outcome is not None and not isinstance(outcome, Played):
+        if not passes(outcome):
             driver, protocol = self._planned.let_down(arrival, self._wire, self.tls)
             if self._announced is None:
                 return protocol
@@ -490,9 +490,10 @@ class Proxy:
             return Doorway(pipe.near, self._announced, self.tls, self.deadline)
         return pipe.near if self.tls is None else Tunnel(pipe.near, self.tls, self.deadline)
 
-    def _pipe(self, played: Played) -> Pipe:
+    def _pipe(self, outcome: Played | LetDown) -> Pipe:
         record: Record = Unrecorded() if self._recorder is None else self._recorder.connection(time.monotonic())
-        faults = (*self.faults, *played.faults)
+        ending = outcome.ending if isinstance(outcome, Played) else outcome
+        faults = (*self.faults, *(outcome.faults if isinstance(outcome, Played) else ()))
         tap: Any
         if self.wire == "tcp":
             tap = TcpTap(record, self.server, self._report)
@@ -500,8 +501,8 @@ class Proxy:
             own = {f"{name}:{self.port}" for name in {self._host, "localhost", "127.0.0.1"}}
             whole = not any(fault.needs == "messages" for fault in faults)
             tap = WebSocketTap(record, self.target, self.server, own, self._report, compression=whole)
-        if played.ending is not None:
-            tap = EndingTap(tap, played.ending)
+        if ending is not None:
+            tap = EndingTap(tap, ending)
         pipe = Pipe(
             tap,
             lambda pipe: asyncio.get_running_loop().create_task(self._dial(pipe)),
