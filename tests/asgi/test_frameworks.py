@@ -165,7 +165,7 @@ def test_a_thousand_exchanges(run, make, repetitions):
 
 @pytest.mark.settle
 def test_a_thousand_exchanges_on_busy_cores(run, make, repetitions, busy_cores):
-    run(exchanges(make(), repetitions // 2))
+    run(exchanges(make(), repetitions))
 
 
 def test_no_route(run, make):
