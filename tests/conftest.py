@@ -22,6 +22,7 @@ from farend.core.matchers import json as json_matcher
 from farend.core.matchers import regex
 from farend.core.script import Script
 from farend.core.steps import forever
+from farend.stage.settings import settings as of_far_ends
 
 collect_ignore_glob = (
     [] if "DJANGO_SETTINGS_MODULE" in os.environ else ["in_django/*", "seeds/*_django.py", "examples/*_django.py"]
@@ -54,6 +55,14 @@ with contextlib.suppress(ImportError):  # there is none for Windows
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     uvloop.Loop.close = _close  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[None]:
+    """Deadlines that a machine which stands still for seconds does not reach, for tests in which none is to pass."""
+    before, of_far_ends.scale = of_far_ends.scale, max(of_far_ends.scale, 4.0)
+    yield
+    of_far_ends.scale = before
 
 
 @pytest.fixture(scope="session")

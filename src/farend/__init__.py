@@ -120,6 +120,7 @@ _HOMES = {
         "TapeError",
         "TapeTooLarge",
         "TapeTooNew",
+        "TapeTorn",
         "TapeUnavailable",
         "UsageError",
         "VerificationError",
@@ -224,6 +225,7 @@ if TYPE_CHECKING:
     from farend.errors import TapeError as TapeError
     from farend.errors import TapeTooLarge as TapeTooLarge
     from farend.errors import TapeTooNew as TapeTooNew
+    from farend.errors import TapeTorn as TapeTorn
     from farend.errors import TapeUnavailable as TapeUnavailable
     from farend.errors import UnassertedInteractionsError as UnassertedInteractionsError
     from farend.errors import UndeclaredMessage as UndeclaredMessage
@@ -339,6 +341,7 @@ __all__ = [
     "TapeReader",
     "TapeTooLarge",
     "TapeTooNew",
+    "TapeTorn",
     "TapeUnavailable",
     "TapeWriter",
     "TapedClient",

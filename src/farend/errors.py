@@ -29,8 +29,9 @@
     │   ├── TapeUnavailable (OSError)     the file cannot be read, or cannot be written
     │   ├── NotATape (ValueError)         the file is something else
     │   ├── TapeTooNew (ValueError)       a newer farend wrote it
-    │   └── TapeDamaged (ValueError)      a line in it is none; `.line` is its number
-    │       └── TapeTooLarge              a line in it is longer than the limit
+    │   ├── TapeDamaged (ValueError)      a line in it is none; `.line` is its number
+    │   │   └── TapeTooLarge              a line in it is longer than the limit
+    │   └── TapeTorn (UserWarning)        its last line is cut off, and was left away
     ├── AddressError (OSError)            the address cannot be listened on or reached
     ├── NoWebSocket (ConnectionError)     who was called speaks no WebSocket there
     ├── ClientDisconnected (ConnectionError) raised in an application that speaks on after the test has left
@@ -219,6 +220,10 @@ class TapeTooLarge(TapeDamaged):
     """A line of the tape is longer than the limit: `line` is its number."""
 
 
+class TapeTorn(TapeError, UserWarning):
+    """A warning: the last line of a tape is cut off, and what is before it is used."""
+
+
 class AddressError(FarendError, OSError):
     """The address cannot be listened on, or cannot be reached; the text says why."""
 
@@ -281,6 +286,7 @@ for _public in (
     TapeUnavailable,
     NotATape,
     TapeTooNew,
+    TapeTorn,
     TapeDamaged,
     TapeTooLarge,
     AddressError,

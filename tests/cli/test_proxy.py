@@ -28,10 +28,11 @@ def test_it_stands_between_until_it_is_told_to_stop():
     with TcpServer(Script().expect(b"a").send(b"hello").expect_close()) as server:
         with farend(server.url, "--fault", "cut-after:3,end", "--fault", "latency:0.01") as program:
             first = program.stdout.readline()
-            assert first.startswith(
-                f"In front of {server.url}, with cut after 3 bytes, with the end of the stream; latency 0.01 s. Point"
-            )
             port = int(program.stdout.readline().removeprefix("port "))
+            assert first == (
+                f"Point your client at tcp://127.0.0.1:{port}, in front of {server.url}, with cut after 3 bytes, with "
+                "the end of the stream; latency 0.01 s. Ctrl-C ends it.\n"
+            )
             with socket.create_connection(("127.0.0.1", port), 20) as client:
                 client.sendall(b"a")
                 assert client.recv(100) == b"hel"
@@ -62,7 +63,7 @@ def test_machines_read_json_and_a_tape_is_recorded_beside(tmp_path):
 def test_with_no_fault_it_says_so():
     result = CliRunner().invoke(main, ["proxy", "tcp://127.0.0.1:1", "--seconds", "0.01"])
     assert result.exit_code == 0
-    assert result.output.startswith("In front of tcp://127.0.0.1:1, with no faults.")
+    assert ", in front of tcp://127.0.0.1:1, with no faults. Ctrl-C ends it." in result.output
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,11 @@ def test_it_records_until_it_is_told_to_stop(tape, tmp_path, number):
     port_file = tmp_path / "port"
     with WebSocketServer(Script().expect('{"account": 7}').send("there")) as server:
         with farend(server.url, "--tape", tape, "--port-file", port_file, "--redact", "account") as program:
-            assert program.stdout.readline().startswith(f"Recording {server.url} on {tape}. Point your client at ws://")
+            first = program.stdout.readline()
             port = int(program.stdout.readline().removeprefix("port "))
+            assert first == (
+                f"Point your client at ws://127.0.0.1:{port}, which records {server.url} on {tape}. Ctrl-C ends it.\n"
+            )
             assert port_file.read_text() == f"{port}\n"
             with connect(f"ws://127.0.0.1:{port}") as client:
                 client.send('{"account": 7}')

@@ -184,7 +184,11 @@ def test_show_filters(run, tape):
 
 def test_show_tells_of_a_torn_line_and_of_what_is_no_tape(run, tape, tmp_path):
     tape.write_text(tape.read_text()[:-20])
-    assert "Line 9 is cut off" in run("show", tape).output
+    said = f"Warning: {tape}, line 9: it is cut off, and was left away"
+    assert said in run("show", tape).output
+    assert said in run("script", tape).output
+    assert said in run("replay", tape, "--deadline", "0.01").output
+    assert said in run("verify", tape, "ws://127.0.0.1:1", "--deadline", "0.01").output
     (tmp_path / "none.jsonl").write_text("hello\n")
     result = run("show", tmp_path / "none.jsonl")
     assert (result.exit_code, "is no tape" in result.output) == (2, True)
@@ -223,6 +227,21 @@ def test_a_script_from_a_tape_is_a_test_that_passes(run, tape, tmp_path):
     assert (again.exit_code, "--force replaces it" in again.output) == (2, True)
     assert run("script", tape).output == source
     assert "there is 1" in run("script", tape, "--connection", "3").output
+
+
+def test_a_script_has_long_messages_on_several_lines_and_no_names_that_python_lacks(run, tmp_path):
+    tape = tmp_path / "feed.jsonl"
+    said = [json.dumps({"list": [*range(40)], "of": {"a": 1}}), '{"odd": NaN}']
+    lines = [{"connection": 1, "kind": "message", "from": "client", "text": one} for one in said]
+    connect = {"connection": 1, "kind": "connect", "from": "client", "target": "/"}
+    tape.write_text("\n".join(map(json.dumps, [{"tape": 1, "wire": "websocket"}, connect, *lines])) + "\n")
+    source = run("script", tape).output
+    assert "    .expect(json({\n        'list': [\n            0,\n            1,\n" in source
+    assert "        ],\n        'of': {'a': 1},\n    }, partial=False))\n" in source
+    assert """    .expect('{"odd": NaN}')\n""" in source
+    names = {"__name__": "test_feed"}
+    exec(compile(source, "test_feed.py", "exec"), names)
+    names["test_feed"]()
 
 
 def test_a_script_from_a_tape_of_tcp(run, tmp_path):

@@ -51,6 +51,11 @@ except ImportError:  # there is none for Windows
     uvloop = None
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_deadline_passes(patient: None) -> None:
+    """A stage that is slow tells the same as one that is fast."""
+
+
 # -- transcripts, told alike ---------------------------------------------------------------------------
 
 

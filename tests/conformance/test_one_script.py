@@ -90,7 +90,7 @@ async def by_websockets(url: str, lines: list[Any]) -> None:
 
 
 def by_websocket_client(url: str, lines: list[Any]) -> None:
-    client = websocket.create_connection(url, timeout=10)
+    client = websocket.create_connection(url, timeout=20)
     try:
         for line in lines:
             if isinstance(line, Hear):

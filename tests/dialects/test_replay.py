@@ -578,7 +578,10 @@ def test_tapes_that_are_none(tape, tmp_path):
 def test_a_torn_tape_is_replayed_up_to_where_it_is_whole(tape):
     path = tape(opens(), client("a"), server("b"), client("cut"))
     path.write_text(path.read_text()[:-20])
-    with farend.replay(path) as far_end:
+    with pytest.warns(farend.TapeTorn, match=r"line 5: it is cut off, and was left away") as warned:
+        replayed = farend.replay(path)
+    assert warned[0].filename == __file__
+    with replayed as far_end:
         assert far_end.tape.torn == 5
         assert talk(far_end.url, "a") == ["b"]
 

@@ -36,6 +36,8 @@ try:
 except ImportError:  # there is none for Windows
     uvloop = None
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HOST = "api.exchange.com"
 CONTEXT = ssl.create_default_context()
 """Made before any block was entered, as those of an application are."""
@@ -61,28 +63,28 @@ def http_far_end() -> Script:
 
 
 def by_requests(url: str, loop: Any) -> str:
-    return requests.get(url, timeout=10).text
+    return requests.get(url, timeout=20).text
 
 
 def by_urllib(url: str, loop: Any) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=20) as answer:
         return answer.read().decode()
 
 
 def by_http_client(url: str, loop: Any) -> str:
     kind = http.client.HTTPSConnection if url.startswith("https") else http.client.HTTPConnection
-    with contextlib.closing(kind(HOST, timeout=10)) as client:
+    with contextlib.closing(kind(HOST, timeout=20)) as client:
         client.request("GET", "/price?of=btc")
         return client.getresponse().read().decode()
 
 
 def by_httpx(url: str, loop: Any) -> str:
-    return httpx.get(url, timeout=10).text
+    return httpx.get(url, timeout=20).text
 
 
 def by_httpx_async(url: str, loop: Any) -> str:
     async def get() -> str:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=20) as client:
             return (await client.get(url)).text
 
     return run(get(), loop)
@@ -90,7 +92,7 @@ def by_httpx_async(url: str, loop: Any) -> str:
 
 def by_httpx_on_trio(url: str, loop: Any) -> str:
     async def get() -> str:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=20) as client:
             return (await client.get(url)).text
 
     return trio.run(get)
@@ -174,7 +176,7 @@ def greeted_by_the_old_name(url: str, loop: Any) -> Any:
 
 
 def greeted_by_websocket_client(url: str, loop: Any) -> Any:
-    with contextlib.closing(websocket.create_connection(url, timeout=10)) as client:
+    with contextlib.closing(websocket.create_connection(url, timeout=20)) as client:
         client.send("hello")
         return client.recv()
 
@@ -204,14 +206,14 @@ def greeted_by_aiohttp(url: str, loop: Any) -> Any:
 
 
 def greeted_by_httpx_ws(url: str, loop: Any) -> Any:
-    with httpx.Client() as client, httpx_ws.connect_ws(url, client) as ws:
+    with httpx.Client(timeout=20) as client, httpx_ws.connect_ws(url, client) as ws:
         ws.send_text("hello")
         return ws.receive_text(10)
 
 
 def greeted_by_httpx_ws_async(url: str, loop: Any) -> Any:
     async def greet() -> Any:
-        async with httpx.AsyncClient() as client, httpx_ws.aconnect_ws(url, client) as ws:
+        async with httpx.AsyncClient(timeout=20) as client, httpx_ws.aconnect_ws(url, client) as ws:
             await ws.send_text("hello")
             return await ws.receive_text()
 
@@ -268,7 +270,7 @@ LINE = Script().expect(b"PING\n").send(b"PONG\n")
 
 def ping_by_socket(secure: bool, loop: Any) -> bytes:
     with socket.socket() as sock:
-        sock.settimeout(10)
+        sock.settimeout(20)
         sock.connect((HOST, 443))
         if not secure:
             return _ping(sock)
@@ -278,7 +280,7 @@ def ping_by_socket(secure: bool, loop: Any) -> bytes:
 
 def ping_by_a_tls_socket_that_dials_itself(secure: bool, loop: Any) -> bytes:
     with socket.socket() as sock:
-        sock.settimeout(10)
+        sock.settimeout(20)
         client = CONTEXT.wrap_socket(sock, server_hostname=HOST) if secure else sock
         with client:
             assert client.connect_ex((HOST.upper(), 443)) == 0
@@ -287,7 +289,7 @@ def ping_by_a_tls_socket_that_dials_itself(secure: bool, loop: Any) -> bytes:
 
 def ping_by_create_connection(secure: bool, loop: Any) -> bytes:
     """Imported by name, long before."""
-    with create_connection((HOST, 443), timeout=10) as sock:
+    with create_connection((HOST, 443), timeout=20) as sock:
         if not secure:
             return _ping(sock)
         with CONTEXT.wrap_socket(sock, server_hostname=HOST) as client:
@@ -300,7 +302,7 @@ def ping_by_an_address_resolved_before(secure: bool, loop: Any) -> bytes:
     assert socket.gethostbyname_ex(HOST) == (HOST, [], [address[0]])
     assert ipaddress.ip_address(address[0]).is_loopback
     with socket.socket(family, kind, proto) as sock:
-        sock.settimeout(10)
+        sock.settimeout(20)
         sock.connect(address)
         if not secure:
             return _ping(sock)

@@ -33,6 +33,8 @@ from farend.core.findings import NobodyConnected
 from farend.intercept import routes
 from farend.intercept import seams as seams_module
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 PING = Script().expect(b"PING\n").send(b"PONG\n")
 KEY = ("device.plant.example", 5025)
 

@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 
 from farend.core.conversation import Conversation
-from farend.core.events import Ended, Received, Violated
+from farend.core.events import Connected, Ended, Received, Violated
 from farend.core.findings import Mismatch, Place, ProtocolViolation, Unexpected
 from farend.core.framing import lines, until
 from farend.core.matchers import regex
+from farend.core.messages import Handshake
 from farend.core.script import Script
-from farend.report.hints import HTTP, LINE_ENDING, PLAIN_HTTP, PLAIN_TCP, TLS, WEBSOCKET, hints
+from farend.report.hints import FRAMED, HTTP, LINE_ENDING, PLAIN_HTTP, PLAIN_TCP, TLS, WEBSOCKET, hints
 
 Play = Callable[..., Conversation]
 
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200)
 REQUEST = b"GET /feed HTTP/1.1\r\nHost: localhost:4000\r\nAccept: */*\r\n\r\n"
+OPENED = Connected(Handshake("/"))
 UPGRADE = b"GET /feed HTTP/1.1\r\nHost: localhost:4000\r\nUPGRADE: WebSocket\r\nConnection: Upgrade\r\n\r\n"
 
 
@@ -106,6 +108,28 @@ def test_a_line_ending_that_is_expected_or_first(play: Play) -> None:
     assert told(play(Script().expect(b"hello"), Received(b"\nhello"), stream=True)) == []
     assert told(play(Script().expect(b"a").expect(regex(b"b")), Received(b"a\nc"), Ended(), stream=True)) == []
     assert told(play(Script(framing=lines()).expect(b"a").expect(b"b"), Received(b"a\n\n"), stream=True)) == []
+
+
+# -- a framing where messages need none -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(framing=lines()).expect("a"),
+        Script().expect("a", framing=until(";")),
+        Script(framing=lines()).expect(b"a"),
+    ],
+)
+@pytest.mark.parametrize("got", ["a\n", b"a;b", "ba"])
+def test_what_a_framing_would_have_cut_out(play: Play, script: Script, got: object) -> None:
+    assert FRAMED in told(play(script, Received(got), opening=OPENED))  # type: ignore[arg-type]
+
+
+def test_a_framing_that_is_not_to_blame(play: Play) -> None:
+    assert told(play(Script().expect("a"), Received("a\n"), opening=OPENED)) == []
+    assert told(play(Script(framing=lines()).expect("a"), Received("b"), opening=OPENED)) == []
+    assert told(play(Script(framing=lines()).expect("a"), Received(b"ab\n"), stream=True)) == []
 
 
 # -- regular expressions --------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from farend import (
     Ended,
     Failure,
     Fragments,
+    InvalidArguments,
     Ping,
     Pong,
     Script,
@@ -36,6 +37,26 @@ hear = asyncio.to_thread
 """A blocking client in an async test: `await hear(client.read, 5)`."""
 
 # -- what a peer does ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda peer: peer.expect("a", framing=lines()),
+        lambda peer: peer.receive(framing=lines()),
+        lambda peer: peer.drain_until("a", framing=lines()),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_framing_is_refused_where_messages_need_none(call: Any) -> None:
+    async with WebSocketServer() as server, connect(server.url) as client:
+        peer = await server.connection()
+        with pytest.raises(
+            InvalidArguments, match=r"framing=lines\(\) is for byte streams, and a WebSocket has messages"
+        ):
+            await call(peer)
+        await client.send("a")
+        assert await peer.receive() == "a"
 
 
 @pytest.mark.asyncio

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from farend.errors import FarendError
+from farend.errors import FarendError, TapeTorn
 
 if TYPE_CHECKING:
     import asyncio
@@ -167,11 +168,18 @@ def as_json(command: F) -> F:
 
 @contextlib.contextmanager
 def told_errors() -> Iterator[None]:
-    """What farend raises becomes a line, and the exit status 2."""
-    try:
-        yield
-    except FarendError as error:
-        cannot(text(error))
+    """What farend raises becomes a line, and the exit status 2; a warning becomes a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TapeTorn)
+        warnings.showwarning = _told_warning  # type: ignore[assignment]
+        try:
+            yield
+        except FarendError as error:
+            cannot(text(error))
+
+
+def _told_warning(message: Warning | str, *_: object) -> None:
+    click.echo(f"Warning: {message}", err=True)
 
 
 def text(error: BaseException) -> str:

@@ -85,7 +85,7 @@ async def _record(proxy: Proxy, wish: Wish, voice: Voice) -> None:
         async with proxy:
             wish.where.tell(proxy.port)
             voice.say(
-                f"{_task(proxy, wish)}. Point your client at {proxy.url}; Ctrl-C ends it.\nport {proxy.port}",
+                f"Point your client at {proxy.url}, {_task(proxy, wish)}. Ctrl-C ends it.\nport {proxy.port}",
                 "listening",
                 url=proxy.url,
                 port=proxy.port,
@@ -103,8 +103,8 @@ async def _record(proxy: Proxy, wish: Wish, voice: Voice) -> None:
 def _task(proxy: Proxy, wish: Wish) -> str:
     faults = "; ".join(map(str, wish.faults)) or "no faults"
     if wish.tape is None:
-        return f"In front of {proxy.server}, with {faults}"
-    return f"Recording {proxy.server} on {wish.tape}" + (f", with {faults}" if wish.faults else "")
+        return f"in front of {proxy.server}, with {faults}"
+    return f"which records {proxy.server} on {wish.tape}" + (f", with {faults}" if wish.faults else "")
 
 
 def _counts(proxy: Proxy) -> str:

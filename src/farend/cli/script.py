@@ -30,7 +30,10 @@ def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, 
     from farend.tape.index import index
 
     with options.told_errors():
-        source = python_test(index(tape), connection)
+        taped = index(tape)
+        source = python_test(taped, connection)
+    if taped.torn is not None:
+        click.echo(f"Warning: {tape}, line {taped.torn}: it is cut off, and was left away", err=True)
     if output is None:
         click.echo(source, nl=False)
         return

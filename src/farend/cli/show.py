@@ -78,7 +78,7 @@ def show(
         except KeyboardInterrupt:
             click.echo("", err=True)
         if reader.torn is not None and not follow:
-            click.echo(f"Line {reader.torn} is cut off, and was left away.", err=True)
+            click.echo(f"Warning: {tape}, line {reader.torn}: it is cut off, and was left away", err=True)
 
 
 def _lines(reader: TapeReader, follow: bool) -> Iterator[Line]:

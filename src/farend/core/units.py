@@ -33,7 +33,8 @@ class Units:
     """
 
     def __init__(self) -> None:
-        self._in_head = True
+        self.in_head = True
+        """Whether the handshake goes on."""
         self._tail = b""
         """The last bytes of a head that has not ended."""
         self._head = bytearray()
@@ -52,7 +53,7 @@ class Units:
         """These bytes pass, and are not held up."""
         if self._is_between and _is_short_frame(data):  # what nearly every message is
             return
-        if self._left > len(data) and not self._in_head:  # in the middle of a long frame
+        if self._left > len(data) and not self.in_head:  # in the middle of a long frame
             self._left -= len(data)
             self._frame_is_rest = True
             return
@@ -68,12 +69,12 @@ class Units:
     @property
     def _is_between(self) -> bool:
         """Whether nothing has begun that is not whole."""
-        return not (self._in_head or self._left or self._head or self._held or self._in_message)
+        return not (self.in_head or self._left or self._head or self._held or self._in_message)
 
     def feed(self, data: bytes) -> list[Unit]:
         """What is whole with these bytes."""
         units: list[Unit] = []
-        start = self._feed_head(data, units) if self._in_head else 0
+        start = self._feed_head(data, units) if self.in_head else 0
         while start < len(data):
             if not self._left:
                 start = self._feed_start(data, start, units)
@@ -103,7 +104,7 @@ class Units:
             self._tail = seen[-3:]
             units.append(Unit("head", data))
             return len(data)
-        self._in_head = False
+        self.in_head = False
         end = found + len(_END_OF_HEAD) - len(self._tail)
         units.append(Unit("head", data[:end]))
         return end

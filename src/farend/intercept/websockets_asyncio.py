@@ -18,7 +18,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConcurrencyError, ConnectionClosed
 
 from farend.core.messages import Ping, Pong
-from farend.errors import Failure
 from farend.intercept.line import WAIT, Hangup, Line
 from farend.intercept.sandbox import dial
 from farend.intercept.websockets_library import (
@@ -29,6 +28,7 @@ from farend.intercept.websockets_library import (
     chosen_double,
     control,
     decoded,
+    give_up_where_told,
     joined,
     protocol_for,
     refuse,
@@ -213,14 +213,8 @@ async def _aiter(self: Any) -> AsyncIterator[Any]:
         try:
             async with self as connection:
                 yield connection
-        except Failure:
-            raise
         except Exception as error:
-            judged = self.process_exception(error)
-            if judged is error:
-                raise
-            if judged is not None:
-                raise judged from error
+            give_up_where_told(self, error)
             await asyncio.sleep(0)
 
 

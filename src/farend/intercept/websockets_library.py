@@ -25,7 +25,7 @@ from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
 from farend.core.messages import Handshake, Ping, Pong, printed
-from farend.errors import InvalidArguments, InvalidStateError, WrongState
+from farend.errors import Failure, InvalidArguments, InvalidStateError, WrongState
 from farend.intercept.line import TRANSITIONS, Hangup, Line
 
 PLAIN: Final = (str, bytes)
@@ -132,6 +132,18 @@ def chosen_double(arguments: Mapping[str, Any], library: type[Any], double: Any)
         f"create_connection={printed(kind)} cannot be mocked: give a subclass of "
         f"{library.__module__}.{library.__name__}"
     )
+
+
+def give_up_where_told(connecting: Any, error: Exception) -> None:
+    """What ended a connection of those that are made again and again: raise it where the library would."""
+    __tracebackhide__ = True
+    if isinstance(error, Failure):
+        raise error
+    judged = connecting.process_exception(error)
+    if judged is error:
+        raise error
+    if judged is not None:
+        raise judged from error
 
 
 # -- messages -------------------------------------------------------------------------------------

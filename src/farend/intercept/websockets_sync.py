@@ -19,7 +19,6 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from farend.core.messages import Ping, Pong
-from farend.errors import Failure
 from farend.intercept.line import WAIT, Hangup, Line
 from farend.intercept.sandbox import dial
 from farend.intercept.waiting import heard_later
@@ -30,6 +29,7 @@ from farend.intercept.websockets_library import (
     chosen_double,
     control,
     decoded,
+    give_up_where_told,
     protocol_for,
     refuse,
     shake_hands,
@@ -208,14 +208,8 @@ def _by_methods(reconnect: Any) -> list[tuple[Any, str, Any]]:
             try:
                 with self as connection:
                     yield connection
-            except Failure:
-                raise
             except Exception as error:
-                judged = self.process_exception(error)
-                if judged is error:
-                    raise
-                if judged is not None:
-                    raise judged from error
+                give_up_where_told(self, error)
 
     return [(reconnect, "connect", connect), (reconnect, "__iter__", iterate)]
 

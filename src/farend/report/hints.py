@@ -52,6 +52,10 @@ NO_LINE = (
     " Say so with framing=."
 )
 JSON_TEXT = "json= takes the value, not its text: write json={…}, without the quotes around it."
+FRAMED = (
+    "The step has a framing, which cuts a byte stream into messages. A WebSocket has messages of its own, and each is"
+    " compared whole."
+)
 LINE_ENDING = (
     "What came begins with a line ending that no step expects: does the message in front of it end with one?"
     " Expect it there, or give the script framing=lines()."
@@ -71,6 +75,7 @@ def hints(finding: Finding) -> Iterator[str]:
     if isinstance(finding, Mismatch):
         yield from _found_inside(finding)
         yield from _json_text(finding)
+        yield from _framed(finding)
 
 
 def _handshake(finding: ProtocolViolation) -> Iterator[str]:
@@ -141,6 +146,18 @@ def _found_inside(finding: Mismatch) -> Iterator[str]:
     what = matcher(step.what) if isinstance(step, Expect) else None
     if isinstance(what, Regex):
         yield from about_matcher(what, finding.got)
+
+
+def _framed(finding: Mismatch) -> Iterator[str]:
+    """What was expected is there, in a WebSocket message that has more in it."""
+    step, script, transcript = finding.nearest.step, finding.place.script, finding.place.transcript
+    if not isinstance(step, Expect) or transcript is None or transcript.opening is None:
+        return
+    expected = plain_bytes(step)
+    got = finding.got.encode() if isinstance(finding.got, str) else finding.got
+    framing = step.framing or (script.framing if script is not None else None)
+    if framing is not None and expected and isinstance(got, bytes) and expected in got:
+        yield FRAMED
 
 
 def about_matcher(what: Matcher, got: object) -> Iterator[str]:

@@ -45,6 +45,7 @@ from farend.core.transcript import Transcript
 from farend.errors import Failure, InvalidArguments, WrongState
 from farend.stage import segments, verdict, watchdog
 from farend.stage.driver import Driver
+from farend.stage.listening import TURNS_TO_COME
 from farend.stage.loop_thread import block, here, shared, submit
 from farend.stage.peer import BlockingPeer, Peer
 from farend.stage.settings import DEADLINE, checked_size, settings
@@ -57,8 +58,6 @@ T = TypeVar("T")
 Deadline: TypeAlias = float | Literal["default"] | None
 LATE_TURNS: Final = 100
 """Turns of the loop after which who still connects, when the test is over, comes too late."""
-TURNS_TO_COME: Final = 5
-"""Turns of the loop after which a connection that was taken has its transport, if it ever gets one."""
 NETWORK: Final = "_farend_network"
 """Where an event loop keeps the network in memory that is on it."""
 QUIET_TURNS: Final = 3

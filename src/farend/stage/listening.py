@@ -6,11 +6,17 @@ import errno
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from farend.errors import AddressError, InvalidArguments, WrongType
 
 BACKLOG = 1024
+TURNS_TO_COME: Final = 3
+"""Turns of the loop in which a connection that it has taken comes to have its transport, if it ever gets one.
+
+asyncio hands it over in the turn behind the one in which it was taken, and makes it in the next; uvloop is sooner, and
+shows nothing of it. One more is for those who begin to count in the middle of a turn.
+"""
 
 
 class Listener(socket.socket):

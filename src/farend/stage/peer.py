@@ -21,7 +21,7 @@ from farend.core.names import Hinting, hinted
 from farend.core.script import Script
 from farend.core.steps import UNSET, Expect, ExpectClose, Repeat, Step, forever, title
 from farend.core.transcript import Transcript
-from farend.errors import WrongState
+from farend.errors import InvalidArguments, WrongState
 
 if TYPE_CHECKING:
     from farend.stage.driver import Driver
@@ -101,8 +101,12 @@ class Peer(Hinting):
         framing: Framing | None = None,
         within: float | None = None,
     ) -> Any:
-        """Wait for a message that `what` matches, and give it; see `Script.expect` for what it can be."""
+        """Wait for a message that `what` matches, and give it; see `Script.expect` for what it can be.
+
+        `framing` cuts a byte stream; a WebSocket has messages, and there it raises `InvalidArguments`.
+        """
         __tracebackhide__ = True
+        self._check_framing(framing)
         [step] = Script().expect(what, json=json, framing=framing).steps
         return await self._wait_for((step,), within)
 
@@ -113,6 +117,7 @@ class Peer(Hinting):
         On a byte stream that no framing cuts, that is all that has come once the near end pauses.
         """
         __tracebackhide__ = True
+        self._check_framing(framing)
         return await self._wait_for((Expect(Anything(), arguments.framing(framing)),), within)
 
     @hinted
@@ -126,6 +131,7 @@ class Peer(Hinting):
     ) -> Any:
         """Wait for a message that `what` matches, whatever comes before it, and give it."""
         __tracebackhide__ = True
+        self._check_framing(framing)
         [step] = Script().expect(what, json=json, framing=framing).steps
         assert isinstance(step, Expect)
         return await self._wait_for(self._skipping_to(step), within)
@@ -168,6 +174,13 @@ class Peer(Hinting):
 
     def __repr__(self) -> str:
         return f"<connection {self.number} of {self._far_end.name}>"
+
+    def _check_framing(self, framing: Framing | None) -> None:
+        __tracebackhide__ = True
+        if framing is not None and not self._driver.conversation.stream:
+            raise InvalidArguments(
+                f"framing={printed(framing)} is for byte streams, and a WebSocket has messages of its own: leave it out"
+            )
 
     # -- at home ----------------------------------------------------------------------------------
 

@@ -1,30 +1,35 @@
-"""A plan at a proxy: attempts that never reach the server, and connections that end after so many messages."""
+"""A plan at a proxy: attempts that never reach the server, and connections that pass, and end or begin otherwise."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias, TypeGuard
 
+from farend.core.answers import OTHER_ACCEPT
 from farend.core.commands import Abort, Close, Command, Stall
 from farend.core.events import Connected, Violated
 from farend.core.faults import Fault, Silence
 from farend.core.findings import AttemptsMissing, Finding, Place, UnexpectedConnection
 from farend.core.mishaps import conversation_of
-from farend.core.outcomes import BadTls, Ending, Grounds, LetDown, Outcome, Played, Refused
+from farend.core.outcomes import BadTls, Ending, Grounds, LetDown, Outcome, Played, Refused, WrongAccept
 from farend.core.plan import Plan
 from farend.core.routes import Routes, TurnedAway
 from farend.core.script import Script
 from farend.core.stream import StreamWire
-from farend.core.units import Units
+from farend.core.units import Kind, Units
 from farend.errors import PlanError, WrongType
+from farend.stage import heads
 from farend.stage.attempts import Arrival, Attempts
 from farend.stage.driver import Driver, Wire
 from farend.stage.pipe import Pipe, Tap
 from farend.stage.tunnel import Tunnel, bad_tunnel
 from farend.tape.format import Side
+
+Passing: TypeAlias = Played | LetDown | WrongAccept
+"""What an attempt can meet of which the server hears."""
 
 
 class Planned:
@@ -35,6 +40,11 @@ class Planned:
 
     def __init__(self, plan: Plan | None, grounds: Grounds, name: str, deadline: float | None) -> None:
         __tracebackhide__ = True
+        if isinstance(plan, Mapping):
+            raise PlanError(
+                "a proxy has one plan for all paths, since it says what an attempt meets before that has named one; a "
+                "WebSocketServer has plans by path, and so have several proxies, one for each"
+            )
         if plan is not None and not isinstance(plan, Plan):
             raise WrongType(f"plan= takes a Plan, not {plan!r}; what is played is what the server says: Plan().play()")
         self.attempts = Attempts()
@@ -129,22 +139,33 @@ def _cannot(outcome: Outcome, stream: bool) -> str | None:
             return "it does not know when all was said: write after=, sent= or received="
         case Played(ending=Ending()) if stream:
             return "it does not know there where a message ends; a far end can, and CutAfter(bytes) is possible here"
-        case LetDown(after="handshake"):
-            return "the handshake is the server's; a WebSocketServer can, and after='request' is possible here"
-    if outcome.told == "wrong accept":
-        return "the handshake is the server's; a WebSocketServer can do that"
     return None
 
 
-# -- an end after so many messages ------------------------------------------------------------------
+def passes(outcome: Outcome | TurnedAway | None) -> TypeGuard[Passing | None]:
+    """Whether the server hears of an attempt that meets this."""
+    if isinstance(outcome, LetDown):
+        return outcome.after == "handshake"
+    return outcome is None or isinstance(outcome, Played | WrongAccept)
+
+
+def met(outcome: Passing, tap: Tap) -> Tap:
+    """The tap for a connection that the server hears of, and that meets this."""
+    if isinstance(outcome, WrongAccept):
+        return WrongAcceptTap(tap)
+    ending = outcome.ending if isinstance(outcome, Played) else outcome
+    return tap if ending is None else EndingTap(tap, ending)
+
+
+# -- an end when so much has passed -----------------------------------------------------------------
 
 
 class EndingTap:
-    """A tap behind which a WebSocket ends when so many messages have passed."""
+    """A tap behind which a WebSocket ends when the handshake, or so many messages, have passed."""
 
     pipe: Pipe
 
-    def __init__(self, tap: Tap, ending: Ending) -> None:
+    def __init__(self, tap: Tap, ending: Ending | LetDown) -> None:
         self._tap = tap
         self._ending = ending
         self._counted: dict[Literal["far end", "near end", "either"], int] = {"far end": 0, "near end": 0, "either": 0}
@@ -157,17 +178,24 @@ class EndingTap:
         if self.interrupted:
             return b""
         data = self._tap.said(side, data)
-        by: Literal["far end", "near end"] = "near end" if side == "client" else "far end"
-        for end in self._sides[side].ends(data):
-            self._counted[by] += 1
-            self._counted["either"] += 1
-            if self._counted[self._ending.by] == self._ending.count:
+        for kind, end in self._sides[side].ends(data):
+            if self._is_last(side, kind):
                 self.interrupted = True
                 self._tap.excused = True
                 self._tap.noted(self._ending.title)
                 asyncio.get_running_loop().call_soon(self._end)  # once this was sent on
                 return data[:end]
         return data
+
+    def _is_last(self, side: Side, kind: Kind) -> bool:
+        """Whether this is what the connection ends behind, of what was said now."""
+        if isinstance(self._ending, LetDown):
+            return side == "server" and kind == "head"
+        if kind == "message":
+            self._counted["near end" if side == "client" else "far end"] += 1
+            self._counted["either"] += 1
+            return self._counted[self._ending.by] == self._ending.count
+        return False
 
     def _end(self) -> None:
         command = self._ending.command
@@ -182,17 +210,49 @@ class EndingTap:
         return getattr(self._tap, name)
 
 
+# -- an answer to the handshake that is another key's -----------------------------------------------
+
+
+class WrongAcceptTap:
+    """A tap behind which the server's answer to the handshake has the `Sec-WebSocket-Accept` of another key."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._held = b""
+        self._is_answered = self.interrupted = False
+
+    def said(self, side: Side, data: bytes) -> bytes:
+        """What to send on of it: the answer once it is whole."""
+        data = self._tap.said(side, data)
+        if side == "client" or self._is_answered:
+            return data
+        self._held += data
+        head, end, rest = self._held.partition(b"\r\n\r\n")
+        if not end and len(head) <= heads.MOST:
+            return b""
+        self._is_answered = True
+        answer = heads.parsed(head + end, request=False) if end else None
+        if answer is None or answer.status != 101:
+            return self._held
+        self.interrupted = self._tap.excused = True
+        self._tap.noted("wrong accept")
+        return bytes(answer.with_field("Sec-WebSocket-Accept", OTHER_ACCEPT)) + rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tap, name)
+
+
 class _Counted:
-    """One side's bytes, and where in them messages end."""
+    """One side's bytes, and where in them the handshake ends, and each message."""
 
     def __init__(self) -> None:
         self._units = Units()
         self._fed = self._whole = 0
 
-    def ends(self, data: bytes) -> Iterator[int]:
-        """The places in `data` behind the last byte of each message that ends there."""
+    def ends(self, data: bytes) -> Iterator[tuple[Kind, int]]:
+        """What ends in `data`, and the place behind its last byte there."""
         before, self._fed = self._fed, self._fed + len(data)
         for unit in self._units.feed(data):
             self._whole += len(unit.data)
-            if unit.kind == "message":
-                yield self._whole - before
+            if unit.kind == "message" or (unit.kind == "head" and not self._units.in_head):
+                yield unit.kind, self._whole - before

@@ -28,7 +28,7 @@ from farend.stage.far_end import QUIET_TURNS, Deadline
 from farend.stage.listening import BACKLOG, listen
 from farend.stage.loop_thread import shared
 from farend.stage.pipe import Pipe
-from farend.stage.proxied import EndingTap, Planned
+from farend.stage.proxied import EndingTap, Passing, Planned, met, passes
 from farend.stage.refusing import ClosedDoor
 from farend.stage.settings import settings
 from farend.stage.switches import Switches, at_home
@@ -476,7 +476,7 @@ class Proxy:
     def _connected(self) -> asyncio.BaseProtocol:
         self._connections += 1
         attempt, outcome = arrival = self._planned.enter()
-        if outcome is not None and not isinstance(outcome, Played):
+        if not passes(outcome):
             driver, protocol = self._planned.let_down(arrival, self._wire, self.tls)
             if self._announced is None:
                 return protocol
@@ -490,9 +490,9 @@ class Proxy:
             return Doorway(pipe.near, self._announced, self.tls, self.deadline)
         return pipe.near if self.tls is None else Tunnel(pipe.near, self.tls, self.deadline)
 
-    def _pipe(self, played: Played) -> Pipe:
+    def _pipe(self, outcome: Passing) -> Pipe:
         record: Record = Unrecorded() if self._recorder is None else self._recorder.connection(time.monotonic())
-        faults = (*self.faults, *played.faults)
+        faults = (*self.faults, *(outcome.faults if isinstance(outcome, Played) else ()))
         tap: Any
         if self.wire == "tcp":
             tap = TcpTap(record, self.server, self._report)
@@ -500,8 +500,7 @@ class Proxy:
             own = {f"{name}:{self.port}" for name in {self._host, "localhost", "127.0.0.1"}}
             whole = not any(fault.needs == "messages" for fault in faults)
             tap = WebSocketTap(record, self.target, self.server, own, self._report, compression=whole)
-        if played.ending is not None:
-            tap = EndingTap(tap, played.ending)
+        tap = met(outcome, tap)
         pipe = Pipe(
             tap,
             lambda pipe: asyncio.get_running_loop().create_task(self._dial(pipe)),

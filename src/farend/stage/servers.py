@@ -31,7 +31,7 @@ from farend.stage.attempts import Attempts
 from farend.stage.doorway import Announcements, Doorway, Terms
 from farend.stage.driver import Driver, Wire
 from farend.stage.far_end import NETWORK, Deadline, FarEnd, running_loop
-from farend.stage.listening import BACKLOG, listen
+from farend.stage.listening import BACKLOG, TURNS_TO_COME, listen
 from farend.stage.loop_thread import shared
 from farend.stage.refusing import ClosedDoor
 from farend.stage.segments import Run
@@ -40,9 +40,6 @@ from farend.stage.tunnel import Tunnel, bad_tunnel
 if TYPE_CHECKING:
     from farend.stage.cable import CableTransport
     from farend.stage.network import Network
-
-TURNS_TO_HAND_OVER = 2
-"""Turns of the loop after which a connection that was taken has a driver, and the driver has its transport."""
 
 
 class ServerOptions(TypedDict, total=False):
@@ -389,7 +386,7 @@ class Server(FarEnd):
         loop = asyncio.get_running_loop()
         create: Any = loop.create_server if self._unix_path is None else loop.create_unix_server
         if not isinstance(loop, asyncio.SelectorEventLoop):  # uvloop takes connections without `Listener.accept`
-            self._blind_turns = TURNS_TO_HAND_OVER
+            self._blind_turns = TURNS_TO_COME
         self._server = await create(self._hand_over, sock=self._sock, backlog=BACKLOG)
 
     async def _leave(self, wait: bool, asked: bool = False) -> list[Finding]:
@@ -409,15 +406,14 @@ class Server(FarEnd):
     async def _accept_no_more(self) -> None:
         """Take no connection any more, and let in who was taken already.
 
-        asyncio hands a connection over in the turn of the loop that follows, and loses it where the
-        server is closed by then; in the turn after that, the driver has its transport.
+        asyncio loses a connection where the server is closed before it is handed over: see `TURNS_TO_COME`.
         """
         server, self._server = self._server, None
         if server is not None:
             if self._blind_turns or self._on_their_way():
                 with contextlib.suppress(NotImplementedError):
                     asyncio.get_running_loop().remove_reader(self._sock)
-                for _ in range(TURNS_TO_HAND_OVER):
+                for _ in range(TURNS_TO_COME):
                     await asyncio.sleep(0)
             server.close()
 

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farend.stage.driver import Driver
-
-TURNS_TO_COME = 3
-"""Turns of the loop from a connection's being handed over to its being made."""
+from farend.stage.listening import TURNS_TO_COME
 
 
 class Turns:
@@ -57,7 +55,7 @@ class Turns:
         self._closed = True
         for guest in self._guests:
             guest.transport.abort()
-        # A guest that is on its way is there within a turn or two; one that asyncio has lost never comes.
+        # A guest that is on its way is soon there; one that asyncio has lost never comes.
         for _ in range(TURNS_TO_COME):
             if not self._coming:
                 break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from pprint import pformat
 from typing import Final
 
 from farend.core.arguments import EXTERNAL_CLOSE_CODES
@@ -104,10 +103,10 @@ def _payload(payload: str | bytes, verb: str) -> str:
     """The argument of `send` or `expect`: JSON where that says the same."""
     if isinstance(payload, str) and payload[:1] in "{[" and payload:
         try:
-            value = json.loads(payload)
+            value = json.loads(payload, parse_constant=_no_python)
+            shown = _value(value, _INDENT)
         except (ValueError, RecursionError):
             return repr(payload)
-        shown = _value(value)
         if verb == "expect":
             return f"json({shown}, partial=False)"
         if json.dumps(value, ensure_ascii=False) == payload:
@@ -115,6 +114,17 @@ def _payload(payload: str | bytes, verb: str) -> str:
     return repr(payload)
 
 
-def _value(value: object) -> str:
-    text = pformat(value, width=WIDTH, sort_dicts=False)
-    return text.replace("\n", "\n" + _INDENT * 2)
+def _no_python(name: str) -> object:
+    raise ValueError(f"{name} is neither JSON nor Python")
+
+
+def _value(value: object, indent: str) -> str:
+    """A value as a formatter would write it: on one line, or each of its parts on lines of its own."""
+    text = repr(value)
+    if not isinstance(value, dict | list) or len(indent) + len(text) <= WIDTH:
+        return text
+    inner = indent + _INDENT
+    if isinstance(value, dict):
+        parts = [f"{inner}{key!r}: {_value(part, inner)},\n" for key, part in value.items()]
+        return "{\n" + "".join(parts) + indent + "}"
+    return "[\n" + "".join([f"{inner}{_value(part, inner)},\n" for part in value]) + indent + "]"
