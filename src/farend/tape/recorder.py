@@ -102,7 +102,13 @@ class ConnectionRecorder:
 
     def message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...] = ()) -> None:
         """A WebSocket message, whole."""
-        self._write_message(now, sender, payload, fragments)
+        if fragments:
+            self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
+        elif self._recorder.error is None:
+            try:
+                self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
+            except Exception as error:
+                self._recorder.fail(error)
         if self._unfinished:
             self._settle(sender)
 
@@ -137,17 +143,6 @@ class ConnectionRecorder:
             beside.close()
         self._unfinished.clear()
         self._recorder.under_way.discard(self)
-
-    def _write_message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...]) -> None:
-        if fragments:
-            self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
-            return
-        if self._recorder.error is not None:
-            return
-        try:
-            self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
-        except Exception as error:
-            self._recorder.fail(error)
 
     def data(self, now: float, sender: Side, data: bytes) -> None:
         """Bytes that came together on TCP."""
