@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 from farend import (
@@ -30,9 +30,10 @@ from farend import (
     then_drop,
     then_stall,
 )
+from farend.core.answers import OTHER_ACCEPT
 from farend.core.commands import Drop
 from farend.core.outcomes import LetDown
-from farend.stage.proxied import EndingTap
+from farend.stage.proxied import EndingTap, WrongAcceptTap
 
 
 def meets(url: str, *, limit: float = 30, opening: float | None = None, **options: Any) -> list[str]:
@@ -115,6 +116,16 @@ def test_a_connection_ends_when_the_handshake_has_passed(server: WebSocketServer
     assert len(server.journal) == 3
 
 
+def test_the_servers_answer_is_spoilt() -> None:
+    plan = Plan().wrong_accept(times=2)
+    answers = Plan().play(Script(open_ended=True)).reject(404)
+    with WebSocketServer(answers) as server, proxy(server.url, plan=plan) as between:
+        with pytest.raises(InvalidHandshake, match="Sec-WebSocket-Accept"):
+            connect(between.url, open_timeout=30)
+        assert meets(between.url) == ["404"]  # no WebSocket, and so nothing to spoil
+    assert between.journal.outcomes == ["wrong accept", "played"]
+
+
 def test_tls_goes_wrong_at_a_proxy(server: WebSocketServer) -> None:
     plan = Plan().tls("expired").tls("cut").stall().play()
     with proxy(server.url, plan=plan, listen_tls=True) as between:
@@ -179,7 +190,6 @@ def test_who_stays_is_let_go_at_the_end(server: WebSocketServer) -> None:
     [
         ("ws://a", "refuse", WrongType, "plan= takes a Plan"),
         ("ws://a", Plan().play(Script()), PlanError, "it passes on what the server says"),
-        ("ws://a", Plan().wrong_accept(), PlanError, "the handshake is the server's"),
         ("ws://a", {"/feed": Plan().reject(503)}, PlanError, "a WebSocketServer has plans by path"),
         ("ws://a", Plan().slow_handshake(1), PlanError, "the handshake is the server's"),
         ("ws://a", Plan().play(ending=then_abort()), PlanError, "write after=, sent= or received="),
@@ -191,6 +201,8 @@ def test_who_stays_is_let_go_at_the_end(server: WebSocketServer) -> None:
             "it does not know there where a message ends",
         ),
         ("tcp://a:1", Plan().reject(503), PlanError, "a byte stream has no opening handshake"),
+        ("tcp://a:1", Plan().wrong_accept(), PlanError, "a byte stream has no opening handshake"),
+        ("tcp://a:1", Plan().stall("handshake"), PlanError, "a byte stream has no opening handshake"),
         ("ws://a", Plan().tls("cut"), PlanError, "it has no TLS"),
     ],
 )
@@ -250,3 +262,25 @@ async def test_the_handshake_passes_whole_and_nothing_behind_it(size: int) -> No
     assert (tap.interrupted, tap.excused, inner.notes) == (True, True, ["drop after the handshake"])
     await asyncio.sleep(0)
     assert ended == [True]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_an_answer_is_spoilt_however_its_bytes_are_cut(size: int) -> None:
+    head = "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {}\r\nUpgrade: websocket\r\n\r\n"
+    behind = b"\x81\x02hi"
+    stream = head.format("right").encode() + behind
+    inner: Any = Silent()
+    tap = WrongAcceptTap(inner)
+    assert tap.said("client", b"GET / HTTP/1.1\r\n\r\n") == b"GET / HTTP/1.1\r\n\r\n"
+    passed = [tap.said("server", stream[at : at + size]) for at in range(0, len(stream), size)]
+    assert b"".join(passed) == head.format(OTHER_ACCEPT).encode() + behind
+    assert (tap.interrupted, tap.excused, inner.notes) == (True, True, ["wrong accept"])
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\n\r\nno", b"no HTTP at all\r\n\r\n", b"x" * 70_000])
+def test_another_answer_passes_as_it_is(answer: bytes) -> None:
+    inner: Any = Silent()
+    tap = WrongAcceptTap(inner)
+    assert tap.said("server", answer) == answer
+    assert tap.said("server", b"more") == b"more"
+    assert (tap.interrupted, tap.excused, inner.notes) == (False, False, [])

@@ -41,6 +41,11 @@ class Head:
         """The same without a field."""
         return replace(self, headers=tuple(pair for pair in self.headers if pair[0].lower() != name))
 
+    def with_field(self, name: str, value: str) -> Head:
+        """The same with another value of a field."""
+        key = name.lower()
+        return replace(self, headers=tuple((one, value if one.lower() == key else old) for one, old in self.headers))
+
     def towards(self, url: str, own: set[str]) -> Head:
         """The request, sent on to the server at `url`: its own host, and its own page where it was this proxy's.
 

@@ -1,4 +1,4 @@
-"""A plan at a proxy: attempts that never reach the server, and connections that end when so much has passed."""
+"""A plan at a proxy: attempts that never reach the server, and connections that pass, and end or begin otherwise."""
 
 from __future__ import annotations
 
@@ -6,25 +6,30 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeAlias, TypeGuard
 
+from farend.core.answers import OTHER_ACCEPT
 from farend.core.commands import Abort, Close, Command, Stall
 from farend.core.events import Connected, Violated
 from farend.core.faults import Fault, Silence
 from farend.core.findings import AttemptsMissing, Finding, Place, UnexpectedConnection
 from farend.core.mishaps import conversation_of
-from farend.core.outcomes import BadTls, Ending, Grounds, LetDown, Outcome, Played, Refused
+from farend.core.outcomes import BadTls, Ending, Grounds, LetDown, Outcome, Played, Refused, WrongAccept
 from farend.core.plan import Plan
 from farend.core.routes import Routes, TurnedAway
 from farend.core.script import Script
 from farend.core.stream import StreamWire
 from farend.core.units import Kind, Units
 from farend.errors import PlanError, WrongType
+from farend.stage import heads
 from farend.stage.attempts import Arrival, Attempts
 from farend.stage.driver import Driver, Wire
 from farend.stage.pipe import Pipe, Tap
 from farend.stage.tunnel import Tunnel, bad_tunnel
 from farend.tape.format import Side
+
+Passing: TypeAlias = Played | LetDown | WrongAccept
+"""What an attempt can meet of which the server hears."""
 
 
 class Planned:
@@ -134,21 +139,25 @@ def _cannot(outcome: Outcome, stream: bool) -> str | None:
             return "it does not know when all was said: write after=, sent= or received="
         case Played(ending=Ending()) if stream:
             return "it does not know there where a message ends; a far end can, and CutAfter(bytes) is possible here"
-    if outcome.told == "wrong accept":
-        return "the handshake is the server's; a WebSocketServer can do that"
     return None
 
 
-# -- an end when so much has passed -----------------------------------------------------------------
-
-
-def passes(outcome: Outcome | TurnedAway | None) -> TypeGuard[Played | LetDown | None]:
+def passes(outcome: Outcome | TurnedAway | None) -> TypeGuard[Passing | None]:
     """Whether the server hears of an attempt that meets this."""
-    return (
-        outcome is None
-        or isinstance(outcome, Played)
-        or (isinstance(outcome, LetDown) and outcome.after == "handshake")
-    )
+    if isinstance(outcome, LetDown):
+        return outcome.after == "handshake"
+    return outcome is None or isinstance(outcome, Played | WrongAccept)
+
+
+def met(outcome: Passing, tap: Tap) -> Tap:
+    """The tap for a connection that the server hears of, and that meets this."""
+    if isinstance(outcome, WrongAccept):
+        return WrongAcceptTap(tap)
+    ending = outcome.ending if isinstance(outcome, Played) else outcome
+    return tap if ending is None else EndingTap(tap, ending)
+
+
+# -- an end when so much has passed -----------------------------------------------------------------
 
 
 class EndingTap:
@@ -196,6 +205,38 @@ class EndingTap:
             self.pipe.sever()
         else:
             self.pipe.near.end()  # the client leaves then, and so does the server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tap, name)
+
+
+# -- an answer to the handshake that is another key's -----------------------------------------------
+
+
+class WrongAcceptTap:
+    """A tap behind which the server's answer to the handshake has the `Sec-WebSocket-Accept` of another key."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._held = b""
+        self._is_answered = self.interrupted = False
+
+    def said(self, side: Side, data: bytes) -> bytes:
+        """What to send on of it: the answer once it is whole."""
+        data = self._tap.said(side, data)
+        if side == "client" or self._is_answered:
+            return data
+        self._held += data
+        head, end, rest = self._held.partition(b"\r\n\r\n")
+        if not end and len(head) <= heads.MOST:
+            return b""
+        self._is_answered = True
+        answer = heads.parsed(head + end, request=False) if end else None
+        if answer is None or answer.status != 101:
+            return self._held
+        self.interrupted = self._tap.excused = True
+        self._tap.noted("wrong accept")
+        return bytes(answer.with_field("Sec-WebSocket-Accept", OTHER_ACCEPT)) + rest
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tap, name)

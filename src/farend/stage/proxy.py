@@ -16,7 +16,7 @@ from typing import Any, Final, Self, get_args
 from farend.core.faults import TCP_PROXY, WEBSOCKET_PROXY, Fault, How, checked
 from farend.core.journal import Attempt, Journal
 from farend.core.messages import printed
-from farend.core.outcomes import BadTls, Grounds, LetDown, Played
+from farend.core.outcomes import BadTls, Grounds, Played
 from farend.core.plan import Plan
 from farend.core.stream import StreamWire
 from farend.errors import AddressError, FarendError, FaultError, WrongState
@@ -28,7 +28,7 @@ from farend.stage.far_end import QUIET_TURNS, Deadline
 from farend.stage.listening import BACKLOG, listen
 from farend.stage.loop_thread import shared
 from farend.stage.pipe import Pipe
-from farend.stage.proxied import EndingTap, Planned, passes
+from farend.stage.proxied import EndingTap, Passing, Planned, met, passes
 from farend.stage.refusing import ClosedDoor
 from farend.stage.settings import settings
 from farend.stage.switches import Switches, at_home
@@ -490,9 +490,8 @@ class Proxy:
             return Doorway(pipe.near, self._announced, self.tls, self.deadline)
         return pipe.near if self.tls is None else Tunnel(pipe.near, self.tls, self.deadline)
 
-    def _pipe(self, outcome: Played | LetDown) -> Pipe:
+    def _pipe(self, outcome: Passing) -> Pipe:
         record: Record = Unrecorded() if self._recorder is None else self._recorder.connection(time.monotonic())
-        ending = outcome.ending if isinstance(outcome, Played) else outcome
         faults = (*self.faults, *(outcome.faults if isinstance(outcome, Played) else ()))
         tap: Any
         if self.wire == "tcp":
@@ -501,8 +500,7 @@ class Proxy:
             own = {f"{name}:{self.port}" for name in {self._host, "localhost", "127.0.0.1"}}
             whole = not any(fault.needs == "messages" for fault in faults)
             tap = WebSocketTap(record, self.target, self.server, own, self._report, compression=whole)
-        if ending is not None:
-            tap = EndingTap(tap, ending)
+        tap = met(outcome, tap)
         pipe = Pipe(
             tap,
             lambda pipe: asyncio.get_running_loop().create_task(self._dial(pipe)),
