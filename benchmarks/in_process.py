@@ -20,13 +20,17 @@ echo = Group("An application's 64 B echo", "µs", "round trip", QUEUES, settings
 life = Group("Connect, one exchange, disconnect", "µs", "cycle", QUEUES, settings={"count": 300})
 settled = Group("Send, and all that comes until the application has finished", "µs", "exchange", FAREND)
 silence = Group("Proof that nothing comes", "ms", "proof", FAREND, settings={"count": 20})
+vain = Group("A receive from which nothing can come", "ms", "failure", FAREND, settings={"count": 20})
 hook = Group("An unrelated queue round trip, on a loop that is watched", "µs", "round trip", "a loop of its own")
-GROUPS = [echo, life, settled, silence, hook]
+GROUPS = [echo, life, settled, silence, vain, hook]
+WATCHING = "what the watching adds"
 echo.target(FAREND, 1.25)
 echo.target(BLOCKING, 2)
 life.target(FAREND, 2)
 settled.target(FAREND, 100, over="")
 silence.target(FAREND, 1, over="")
+vain.target(FAREND, 5, over="")
+hook.target(WATCHING, 3, over="")
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -274,6 +278,45 @@ def fast_channels_silence(count: int) -> float:
     return asyncio.run(main())
 
 
+# -- a receive in vain ----------------------------------------------------------------------------
+
+
+@vain.contender(FAREND)
+def farend_in_vain(count: int) -> float:
+    import pytest
+
+    from farend import DeadlineExceeded
+
+    async def main() -> float:
+        async with communicator() as comm:
+            begin = time.perf_counter()
+            for _ in range(count):
+                with pytest.raises(DeadlineExceeded, match="a message"):
+                    await comm.receive_text(timeout=60)
+            return (time.perf_counter() - begin) / count
+
+    return asyncio.run(main())
+
+
+@vain.contender("asyncio.Queue, asyncio.timeout of 1 s", count=1)
+def queues_in_vain(count: int) -> float:
+    async def main() -> float:
+        client = QueueClient()
+        await client.connect()
+        begin = time.perf_counter()
+        for _ in range(count):
+            try:
+                async with asyncio.timeout(1):
+                    await client.receive()
+            except TimeoutError:
+                pass
+        seconds = (time.perf_counter() - begin) / count
+        await client.disconnect()
+        return seconds
+
+    return asyncio.run(main())
+
+
 # -- what the watching costs ----------------------------------------------------------------------
 
 
@@ -307,3 +350,9 @@ def watched(count: int) -> float:
             return await ping_pong(count)
 
     return asyncio.run(main())
+
+
+@hook.contender(WATCHING, count=5_000)
+def watching(count: int) -> float:
+    parts = [(unwatched(count // 5), watched(count // 5)) for _ in range(5)]
+    return max(0.0, min(after for _, after in parts) - min(before for before, _ in parts))
