@@ -353,7 +353,8 @@ def seconds_each(count: int, what: Callable[[Path, int], None]) -> float:
 
 
 def bytes_each(what: Callable[[Path, int], None]) -> float:
-    _, before = of_length(FEW, what)
+    for _ in range(3):  # until the allocator has what it wants
+        _, before = of_length(FEW, what)
     return (of_length(MANY, what)[1] - before) / (MANY - FEW)
 
 
@@ -362,7 +363,7 @@ for name, what in (("recorded", record_feed), ("read", load_feed), ("replayed", 
     for count in (FEW, MANY):
         long_tape.contender(f"{name}, {count:,} messages", "farend", count=count, **options)(seconds_each)
     long_peak.contender(name, "farend", **options)(bytes_each)
-    long_peak.target(name, 1, over="")
+    long_peak.target(name, 2, over="")
 
 
 if __name__ == "__main__":
