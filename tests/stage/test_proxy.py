@@ -885,6 +885,27 @@ def test_a_killed_recorder_has_what_had_come_of_messages(tape):
     assert not any(b"s3cr3t" in file.read_bytes() for file in tape.parent.iterdir())
 
 
+def test_a_killed_recorder_has_what_had_come_of_a_handshake(tape):
+    begun = ANSWER[:50] + b"\r\nSet-Cookie: a=s3cr3t-1\r\nX-More: "
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        with recorder(url, tape) as (process, port), socket.create_connection(("127.0.0.1", port), 30) as client:
+            client.sendall(REQUEST)
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(30)
+                read_head(server)
+                server.sendall(begun)
+                assert read_exactly(client, len(begun)) == begun
+                process.send_signal(signal.SIGKILL)
+                process.wait(30)
+    lines = read(tape)
+    assert [line.kind for line in lines[:2]] == [Kind.CONNECT, Kind.RAW]
+    came = b"".join([line.payload for line in lines[1:]])
+    assert came == begun.replace(b"s3cr3t-1", b"<secret:set-cookie:1>")
+
+
 def test_nothing_is_left_beside_a_tape_whose_messages_came_in_pieces(tape):
     parts = ["hel", "lo", "!" * 1_000_000]
     with WebSocketServer(Script().expect("".join(parts)).send("x" * 1_000_000)) as server:

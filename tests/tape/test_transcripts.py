@@ -24,8 +24,10 @@ from farend import (
     WrongType,
     length_prefixed,
     lines,
+    rehearse,
     write_tape,
 )
+from farend.asgi import play
 from farend.core.events import Ended, How
 from farend.core.messages import Handshake, Pong
 from farend.core.transcript import Kind as Told
@@ -164,6 +166,31 @@ def test_raw_bytes_on_tcp_are_bytes(tape):
             assert client.makefile("rb").read(3) == b"a\nb"
     write_tape(server, tape)
     assert [line[3] for line in told(tape) if line[2] == "message"] in ([b"a\nb"], [b"a\n", b"b"])
+
+
+@pytest.mark.asyncio
+async def test_the_transcripts_of_stages_that_move_no_bytes(tape):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await send({"type": "websocket.send", "text": message["text"].upper()})
+
+    said = [
+        (1, "c", "connect", None),
+        (1, "s", "answer", None),
+        (1, "c", "message", "hello"),
+        (1, "s", "message", "HELLO"),
+    ]
+    asks = Script().send("hello").expect("HELLO")
+    rehearsal = rehearse(asks.mirrored())
+    for transcript, side in (
+        (await play(asks, app, "/"), "client"),
+        (rehearsal.far_end, "server"),
+        (rehearsal.near_end, "client"),
+    ):
+        write_tape(transcript, tape, wire="websocket", side=side)
+        assert told(tape)[:4] == said
 
 
 def test_bare_transcripts(tape):

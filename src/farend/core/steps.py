@@ -233,11 +233,9 @@ def walk(steps: Iterable[Step]) -> Iterator[Step]:
     """The steps, and those inside of them."""
     for step in steps:
         yield step
-        if isinstance(step, AnyOrder):
-            for branch in step.branches:
-                yield from walk(branch)
-        elif isinstance(step, Repeat | Optional):
-            yield from walk(step.steps)
+        if isinstance(step, GROUPS):
+            for body in step.branches if isinstance(step, AnyOrder) else (step.steps,):
+                yield from walk(body)
 
 
 def title(step: Step) -> str:

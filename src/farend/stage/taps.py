@@ -155,6 +155,7 @@ class WebSocketTap:
         self._request += data
         head, end, rest = bytes(self._request).partition(b"\r\n\r\n")
         if not end and len(head) <= heads.MOST and head[:1].isalpha():
+            self._record.part(time.monotonic(), "client", data)
             return b""
         self._request.clear()
         request = heads.parsed(head + end, request=True) if end else None
@@ -174,6 +175,7 @@ class WebSocketTap:
         self._answer += data
         head, end, rest = bytes(self._answer).partition(b"\r\n\r\n")
         if not end and len(head) <= heads.MOST and b"HTTP/1."[: len(head)] == head[:7]:
+            self._record.part(time.monotonic(), "server", data)
             return data
         self._answer.clear()
         answer = heads.parsed(head + end, request=False) if end else None

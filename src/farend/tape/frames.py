@@ -17,6 +17,7 @@ from farend.tape.format import SIDES, Headers, Kind, Side
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _KNOWN: Final = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 _FIN, _COMPRESSED, _RESERVED = 0x80, 0x40, 0x30
+_WHOLE: Final = (_FIN | TEXT, _FIN | BINARY)
 _MOST_INFLATED: Final = 256 << 20
 _END_OF_BLOCK: Final = b"\x00\x00\xff\xff"
 
@@ -142,7 +143,10 @@ class Frames:
                 payload = data[head:end]
                 if head != mask:
                     payload = apply_mask(payload, data[mask:head])
-                self._frame(first, payload, passed)
+                if first in _WHOLE and not self._sizes and not self._read:  # what nearly every message is
+                    passed.append(_message(first & 0x0F, payload, ()))
+                else:
+                    self._frame(first, payload, passed)
                 start = end
         except _Broken:
             self._is_broken = True

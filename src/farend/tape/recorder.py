@@ -94,20 +94,28 @@ class ConnectionRecorder:
         self._write(
             Line(self.number, Kind.CONNECT, "client", now - self._recorder.began, target=target, headers=_kept(headers))
         )
+        self._settle("client")
 
     def answer(self, now: float, status: int, headers: Headers, body: bytes = b"") -> None:
         """The server has answered the handshake."""
         payload = body.decode("utf-8", "replace") if body else None
         self._write(self._line(now, Kind.ANSWER, "server", payload=payload, status=status, headers=_kept(headers)))
+        self._settle("server")
 
     def message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...] = ()) -> None:
         """A WebSocket message, whole."""
-        self._write_message(now, sender, payload, fragments)
+        if fragments:
+            self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
+        elif self._recorder.error is None:
+            try:
+                self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
+            except Exception as error:
+                self._recorder.fail(error)
         if self._unfinished:
             self._settle(sender)
 
     def part(self, now: float, sender: Side, data: bytes) -> None:
-        """More of a WebSocket message that is not whole: kept beside the tape until it is."""
+        """More of a WebSocket message, or of a handshake, that is not whole: kept beside the tape until it is."""
         if self._recorder.error is not None or not data or not self._redactor.finds_in_parts:
             return
         if sender not in self._unfinished:
@@ -125,7 +133,7 @@ class ConnectionRecorder:
             self._recorder.fail(error)
 
     def _settle(self, sender: Side) -> None:
-        """The message of which parts stand beside the tape is on it."""
+        """What stands beside the tape in parts is on it as a whole."""
         if sender in self._unfinished:
             beside, _ = self._unfinished[sender]
             self._unfinished[sender] = beside, self._redactor.stream()
@@ -137,17 +145,6 @@ class ConnectionRecorder:
             beside.close()
         self._unfinished.clear()
         self._recorder.under_way.discard(self)
-
-    def _write_message(self, now: float, sender: Side, payload: str | bytes, fragments: tuple[int, ...]) -> None:
-        if fragments:
-            self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
-            return
-        if self._recorder.error is not None:
-            return
-        try:
-            self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
-        except Exception as error:
-            self._recorder.fail(error)
 
     def data(self, now: float, sender: Side, data: bytes) -> None:
         """Bytes that came together on TCP."""
