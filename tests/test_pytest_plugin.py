@@ -951,6 +951,7 @@ print(*sorted(set(sys.modules) - before))
         "farend.pytest_plugin",
         "farend.stage",
         "farend.stage.forgotten",
+        "farend.version",
     ]
 
 

@@ -59,6 +59,61 @@ def test_the_thread_ends_when_it_is_given_back_for_good(thread: LoopThread) -> N
     assert not thread.running
 
 
+def test_it_ends_though_leases_followed_each_other(thread: LoopThread) -> None:
+    holder = Holder()
+    loop = thread.lease(holder)
+    running = thread._thread
+    assert running is not None
+    for _ in range(20):
+        thread.give_back(holder)
+        if thread.lease(holder) is not loop:  # it had ended in between, which it may
+            break
+    thread.give_back(holder)
+    running.join(10)
+    assert not running.is_alive()
+    last = thread._thread
+    if last is not None:
+        last.join(10)
+    assert not thread.running
+
+
+def test_a_lease_that_is_given_back_wakes_nobody_where_a_timer_runs() -> None:
+    thread = LoopThread(linger=3600)
+    holder = Holder()
+    thread.lease(holder)
+    thread.give_back(holder)
+    thread.lease(holder)
+    thread.run(answer())
+    timer = thread._closing
+    assert timer is not None
+    thread.give_back(holder)
+    thread.lease(holder)
+    thread.run(answer())
+    assert thread._closing is timer
+    thread.give_back(holder)
+    thread.close()
+
+
+def test_a_timer_that_finds_it_leased_leaves_it_to_who_is_last(thread: LoopThread) -> None:
+    first, second = Holder(), Holder()
+    thread.lease(first)
+    thread.give_back(first)
+    thread.lease(second)
+    running = thread._thread
+    assert running is not None
+
+    async def until_the_timer_has_gone_off() -> None:
+        while thread._closing is not None:
+            await asyncio.sleep(0.001)
+
+    thread.run(until_the_timer_has_gone_off())
+    assert thread.running
+    thread.give_back(second)
+    running.join(10)
+    assert not running.is_alive()
+    assert not thread.running
+
+
 def test_a_lease_in_time_keeps_it(thread: LoopThread) -> None:
     first, second = Holder(), Holder()
     loop = thread.lease(first)

@@ -12,6 +12,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -35,6 +36,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing: asyncio.TimerHandle | None = None
+        self._left_at = 0.0
 
     @property
     def running(self) -> bool:
@@ -67,11 +69,13 @@ class LoopThread:
     def give_back(self, holder: object) -> None:
         """End `holder`'s lease."""
         # Without the lock, whose holder may be waiting for the loop: whether to end, `_end_unless_leased` decides.
+        # Where its timer runs already, it sees by itself who has just left: no lease wakes the loop for that.
+        self._left_at = time.monotonic()
         self._leases.pop(id(holder), None)
         loop = self._loop
-        if not self._leases and loop is not None:
+        if not self._leases and self._closing is None and loop is not None:
             with contextlib.suppress(RuntimeError):  # it has just ended
-                loop.call_soon_threadsafe(self._linger_on, loop)
+                loop.call_soon_threadsafe(self._linger_on, loop, self._linger)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop, and wait for it here. Ctrl-C cancels it."""
@@ -94,24 +98,32 @@ class LoopThread:
             self._stop()
 
     def _start(self) -> None:
+        self._closing = None  # a process that was forked has none, either
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=_run, args=(self._loop,), name="farend-loop", daemon=True)
         self._thread.start()
 
-    def _linger_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _linger_on(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         if self._closing is not None:
             self._closing.cancel()
-        self._closing = loop.call_later(self._linger, self._end_unless_leased)
+        self._closing = loop.call_later(seconds, self._end_unless_leased)
 
     def _end_unless_leased(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._closing = None  # before the leases are looked at: who leaves behind that look sees that no timer runs
         # On the loop: whoever holds the lock may be waiting for the loop, so it is only tried.
         if not self._lock.acquire(blocking=False):
-            self._linger_on(asyncio.get_running_loop())
+            self._linger_on(loop, self._linger)
             return
         try:
-            if not self._leases and self._loop is not None:
-                self._loop.stop()
-                self._loop = self._thread = self._closing = None
+            if self._leases or self._loop is not loop:
+                return
+            left = self._left_at + self._linger - time.monotonic()
+            if left > 0:
+                self._linger_on(loop, left)
+            else:
+                loop.stop()
+                self._loop = self._thread = None
         finally:
             self._lock.release()
 
