@@ -121,8 +121,13 @@ def test_what_is_left_of_a_tape_goes_with_it(path):
     assert other.exists()
 
 
-def test_a_full_disk_is_the_tapes_to_tell(path, recorder, monkeypatch):
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_full_disk_is_the_tapes_to_tell(path, recorder, monkeypatch, room):
+    real = os.write
+
     def full(file, data):
+        if room:
+            return real(file, data[:room])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     connection = recorder.connection(0.0)
