@@ -174,6 +174,15 @@ def test_show(run, tape):
     assert shown[-1].endswith("→ close 1000")
 
 
+def test_show_has_all_connections_on_one_clock(run, tape):
+    second = [line.replace('"connection":1', '"connection":2').replace('"at":0,', '"at":10.5,') for line in LINES[1:4]]
+    tape.write_text("\n".join(LINES + second) + "\n")
+    shown = run("show", tape, "--connection", "2").output.splitlines()[1:]
+    assert [line.partition(" s")[0].split()[-1] for line in shown] == ["10.500", "10.510", "10.520"]
+    assert "10.520 s  →" in run("show", tape, "--last", "1").output
+    assert run("show", tape, "--connection", "2", "--json").output.splitlines() == second
+
+
 def test_show_filters(run, tape):
     lines = run("show", tape, "--from", "server", "--kind", "message", "--grep", "price", "--json").output.splitlines()
     assert lines == [LINES[4]]

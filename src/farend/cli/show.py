@@ -49,16 +49,20 @@ def show(
     full: bool,
     machine: bool,
 ) -> None:
-    """Show a tape as a conversation: → is said by the client, ← by the server."""
+    """Show a tape as a conversation: → is said by the client, ← by the server.
+
+    Times are since the tape began; with --json they are those on the tape, which are since each connection began.
+    """
     try:
         pattern = re.compile(grep) if grep else None
     except re.error as error:
         options.cannot(f"--grep {grep!r} is no regular expression: {error}")
     width = 1 << 30 if full else _width()
+    began: dict[int, float] = {}
     with options.told_errors(), TapeReader(tape, unfinished=not follow) as reader:
         wanted = (
             line
-            for line in _lines(reader, follow)
+            for line in _lines(reader, follow, began)
             if (not connection or line.connection in connection)
             and (sender is None or line.sender == sender)
             and (not kind or line.kind in kind)
@@ -74,17 +78,20 @@ def show(
             click.echo("  ".join(said))
         try:
             for line in wanted:
-                click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line), width))
+                click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line, began), width))
         except KeyboardInterrupt:
             click.echo("", err=True)
         if reader.torn is not None and not follow:
             click.echo(f"Warning: {tape}, line {reader.torn}: it is cut off, and was left away", err=True)
 
 
-def _lines(reader: TapeReader, follow: bool) -> Iterator[Line]:
+def _lines(reader: TapeReader, follow: bool, began: dict[int, float]) -> Iterator[Line]:
+    """The lines; `began` learns when the connections did, of those that are not shown, too."""
     while True:
         position = reader.position
         for line in reader:
+            if line.kind is Kind.CONNECT and line.at is not None:
+                began[line.connection] = line.at
             yield line
             position = reader.position
         if not follow:
@@ -99,8 +106,9 @@ def _width() -> int:
     return max(get_terminal_size().columns - 1, 60)
 
 
-def _told(line: Line) -> str:
-    at = "" if line.at is None else f"{line.at:9.3f} s  "
+def _told(line: Line, began: dict[int, float]) -> str:
+    since = 0.0 if line.kind is Kind.CONNECT else began.get(line.connection, 0.0)
+    at = "" if line.at is None else f"{since + line.at:9.3f} s  "
     arrow = "→" if line.sender == "client" else "←"
     return f"{line.connection:>3}  {at}{_WORDS.get(line.kind, _other)(line, arrow)}"
 
