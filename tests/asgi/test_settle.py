@@ -227,6 +227,19 @@ def test_an_application_that_spins(run):
     run(test())
 
 
+def test_time_that_takes_too_long_says_how_far_it_has_come(run):
+    """The application does pause, and each time there is another timer."""
+
+    async def test():
+        async with WebsocketCommunicator(app_of(beats), "/") as comm:
+            await comm.send_text("go")
+            with pytest.raises(Unsettled, match=r"the clock has come \d+ s of 1000000000 s, from timer to timer"):
+                await comm.clock.advance(1_000_000_000, limit=0.01)
+            await end_all()
+
+    run(test())
+
+
 def test_a_chain_of_callbacks_that_never_ends(run):
     stop = False
 

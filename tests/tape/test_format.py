@@ -1,6 +1,9 @@
 """Lines are spelled so that a person can read them, and read back just as they were."""
 
+import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farend.errors import NotATape, TapeDamaged, TapeTooNew
-from farend.tape.format import Header, Kind, Line, header_text, line_text, parsed_header, parsed_line
+from farend.tape.format import Header, Kind, Line, base64_of, header_text, line_text, parsed_header, parsed_line
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "tape.schema.json").read_text())
@@ -164,3 +167,13 @@ def test_a_damaged_line_says_what_is_wrong_with_it(change, problem):
 def test_what_is_no_object_is_damage(text):
     with pytest.raises(TapeDamaged, match="it is no JSON object"):
         parsed_line(text, "tcp", 2, "x.jsonl")
+
+
+def test_base64_is_written_with_the_standard_library_where_nothing_faster_is_there():
+    code = (
+        "import sys; sys.modules['pybase64'] = None\n"
+        "from farend.tape.format import base64_of\n"
+        "print(base64_of(bytes(range(256)) * 9).decode())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().encode() == base64_of(bytes(range(256)) * 9) == base64.b64encode(bytes(range(256)) * 9)

@@ -11,6 +11,7 @@ from farend import TapeReader, TapeWriter
 from farend.tape.format import Kind
 from farend.tape.index import index
 from farend.tape.recorder import Recorder
+from farend.tape.redaction import RedactedStream
 from farend.tape.unfinished import Unfinished, beside
 
 
@@ -121,8 +122,22 @@ def test_what_is_left_of_a_tape_goes_with_it(path):
     assert other.exists()
 
 
-def test_a_full_disk_is_the_tapes_to_tell(path, recorder, monkeypatch):
+def test_what_cannot_be_redacted_is_not_written(path, recorder, monkeypatch):
+    monkeypatch.setattr(RedactedStream, "feed", lambda stream, data: 1 / 0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", b"hel")
+    connection.part(0.0, "client", b"lo")
+    assert isinstance(recorder.error, ZeroDivisionError)
+    assert said(path) == []
+
+
+@pytest.mark.parametrize("room", [0, 10])
+def test_a_full_disk_is_the_tapes_to_tell(path, recorder, monkeypatch, room):
+    real = os.write
+
     def full(file, data):
+        if room:
+            return real(file, data[:room])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     connection = recorder.connection(0.0)

@@ -27,7 +27,7 @@ from farend.settling.jobs import Jobs
 from farend.settling.patches import Patches
 from farend.settling.selector_hook import SelectorHook
 from farend.settling.turns_hook import TurnsHook
-from farend.settling.waits import UNWATCHED, Walk, anybody_outside, cause_of, described, name_of
+from farend.settling.waits import UNWATCHED, Walk, anybody_outside, cause_of, described, duration, name_of
 
 LIMIT: Final = 5.0
 """Seconds of real time after which an application that goes on is `Unsettled`, where nobody says otherwise."""
@@ -46,9 +46,11 @@ class Waiter:
     True when what it waits for has come, and False when the loop was settled first.
     """
 
-    __slots__ = ("_give_up", "_worked", "everyone", "fully", "future", "inside", "patience", "until")
+    __slots__ = ("_give_up", "_worked", "began", "everyone", "fully", "future", "inside", "patience", "until")
 
     future: asyncio.Future[bool]
+    began: float
+    """What time it was on the clock."""
 
     def __init__(
         self,
@@ -211,7 +213,9 @@ class Settler:
         inside: Collection[object] = (),
     ) -> Waiter:
         """Somebody waits from now on; `within` seconds of the loop's time, `limit` seconds of real time."""
-        one = Waiter(self.clock.freeze() + within, limit, fully, everyone, inside)
+        now = self.clock.freeze()
+        one = Waiter(now + within, limit, fully, everyone, inside)
+        one.began = now
         one.future = self._create_future()
         self.waiters.append(one)
         self._hook.begin()
@@ -220,7 +224,8 @@ class Settler:
     def wait_again(self, one: Waiter, within: float) -> asyncio.Future[bool]:
         """`one` waits again, from now on; for what is done with every message."""
         frozen = self.clock.frozen
-        one.until = (self.clock.freeze() if frozen is None else frozen) + within
+        one.began = now = self.clock.freeze() if frozen is None else frozen
+        one.until = now + within
         one._give_up = None
         one.future = future = self._create_future()
         self.waiters.append(one)
@@ -340,7 +345,7 @@ class Settler:
         """The patience of these is over: say what is under way."""
         never_pausing = [*self._never_pausing()] if over and is_busy else []
         for one in over:
-            one.fail(self._unsettled(one, never_pausing))
+            one.fail(self._unsettled(one, self._progress(one) + never_pausing))
         if over:
             layers.give_up(self.loop)
 
@@ -397,6 +402,15 @@ class Settler:
             yield f"{described(task)}: awaits something from outside ({_call(call)})"
             if name_of(call) in UNWATCHED:
                 yield "  its messages go through Redis, and farend cannot see them: write farend.asgi.watch(the_layer)"
+
+    def _progress(self, waiter: Waiter) -> list[str]:
+        """How far the clock has come, if it has: where timer follows timer, it may just be too far to go."""
+        if waiter is self.pilot:  # it goes nowhere in particular
+            return []
+        gone, to_go = self.clock.time() - waiter.began, waiter.until - waiter.began
+        if gone <= 0 or not to_go:
+            return []
+        return [f"the clock has come {duration(gone)} of {duration(to_go)}, from timer to timer"]
 
     def _never_pausing(self) -> Iterator[str]:
         for handle in self._hook.ready():

@@ -8,6 +8,7 @@ connection, `feed.jsonl.1-client.part`: lines of the kind `raw`, which a reader 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -34,7 +35,8 @@ class Unfinished:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-            os.write(self._file, line)
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, "No space left on device")
         except OSError:
             self.close()
             self._failed = True
