@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from asyncio import open_connection as early  # before any server
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,9 @@ from farend import (
     ExpectationsServer,
     Failure,
     InvalidArguments,
+    Script,
     ScriptError,
+    TcpServer,
     WrongState,
     WrongType,
     write_frame,
@@ -302,13 +305,63 @@ async def test_async_with() -> None:
 @pytest.mark.asyncio
 async def test_a_raw_protocol_has_read_what_it_was_given() -> None:
     """S2-20: only an `asyncio.StreamReader` keeps what nobody took."""
-    async with ExpectationsServer() as server:
+    async with ExpectationsServer(deadline=30) as server:
         server.expect_connect()
         server.send_bytes(b"Hola!")
         server.expect_disconnect()
-        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", server.port)
-        await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        has_read = loop.create_future()
+
+        class Reader(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                has_read.set_result(data)
+
+        transport, _ = await loop.create_connection(Reader, "127.0.0.1", server.port)
+        assert await has_read == b"Hola!"
         transport.close()
+        await server.join()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["imported early", "limit=", "sock=", "ssl="])
+async def test_every_way_to_open_a_connection(way: str) -> None:
+    """Today's tool patches `asyncio.open_connection`: these break, or are not seen."""
+    async with ExpectationsServer(tls=way == "ssl=", deadline=30) as server:
+        server.expect_connect()
+        server.expect_bytes(b"PING")
+        server.send_bytes(b"PONG")
+        server.expect_disconnect()
+        address = ("127.0.0.1", server.port)
+        match way:
+            case "imported early":
+                opening = early(*address)
+            case "limit=":
+                opening = asyncio.open_connection(*address, limit=16)
+            case "sock=":
+                sock = socket.socket()
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, address)
+                opening = asyncio.open_connection(sock=sock)
+            case _:
+                opening = asyncio.open_connection(*address, ssl=server.client_ssl_context)
+        reader, writer = await opening
+        writer.write(b"PING")
+        assert await reader.readexactly(4) == b"PONG"
+        writer.close()
+        await writer.wait_closed()
+        await server.join()
+    assert asyncio.open_connection is early
+
+
+@pytest.mark.asyncio
+async def test_other_ports_are_other_servers() -> None:
+    """Today's tool raises KeyError where the client opens a connection to any port but its own."""
+    async with ExpectationsServer(deadline=30) as server, TcpServer(Script().expect("other").send("port")) as other:
+        server.expect_connect()
+        server.expect_bytes(b"PING")
+        server.expect_disconnect()
+        await talk_in_streams(other.port, [("send", b"other"), ("read", 4)])
+        await talk_in_streams(server.port, [("send", b"PING")])
         await server.join()
 
 
