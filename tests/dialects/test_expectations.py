@@ -29,9 +29,16 @@ from farend import (
     WrongType,
     write_frame,
 )
+from farend.dialects import expectations
 from farend.stage.settings import settings
 
 Actions = list[tuple[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is to time out in these tests says when: by itself nothing does, however slow the machine is."""
+    monkeypatch.setattr(expectations, "TIMEOUT", 1000)
 
 
 # -- clients --------------------------------------------------------------------------------------
@@ -450,15 +457,13 @@ def test_a_blocking_join_gives_nothing_to_wait_for() -> None:
 
 def test_an_end_of_test_that_nobody_waits_for_too_long() -> None:
     """Today's tools hang on 3.12 and later, where a client is still connected when the server is closed."""
-    with socket.socket() as sock:
-        begin = time.monotonic()
-        with (
-            pytest.raises(Failure, match="waiting for client to disconnect"),
-            ExpectationsServer(deadline=0.1) as server,
-        ):
-            server.expect_connect()
-            sock.connect((server.host, server.port))
-        assert time.monotonic() - begin < 3
+    with (
+        socket.socket() as sock,
+        pytest.raises(Failure, match="waiting for client to disconnect"),
+        ExpectationsServer(deadline=0.1) as server,
+    ):
+        server.expect_connect(timeout=30)
+        sock.connect((server.host, server.port))
 
 
 def test_a_large_reply() -> None:
@@ -681,27 +686,25 @@ def test_options_are_those_of_a_server() -> None:
 # -- how long ------------------------------------------------------------------------------------
 
 
-def waited(server: ExpectationsServer) -> float:
-    begin = time.monotonic()
+def times_out(server: ExpectationsServer) -> None:
     with pytest.raises(Failure, match="Timed out"), server:
         server.expect_connect()
         server.join()
-    return time.monotonic() - begin
 
 
 def test_a_servers_deadline_is_the_timeout_of_its_expectations() -> None:
-    assert 0.1 < waited(ExpectationsServer(deadline=0.1)) < 0.9
+    times_out(ExpectationsServer(deadline=0.1))
 
 
 def test_the_setting_is_the_timeout_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "deadline", 0.1)
     monkeypatch.setattr(settings, "asked", True)
-    assert 0.1 < waited(ExpectationsServer()) < 0.9
+    times_out(ExpectationsServer())
 
 
 def test_the_scale_stretches_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "scale", 0.1)
-    assert 0.1 < waited(ExpectationsServer()) < 0.9
+    monkeypatch.setattr(settings, "scale", 0.0001)
+    times_out(ExpectationsServer())
 
 
 def test_no_deadline_at_all() -> None:
