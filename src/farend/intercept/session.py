@@ -98,8 +98,8 @@ class Interaction(NamedTuple):
 Row: TypeAlias = tuple[Whose, tuple[Any, ...], Any, float]
 """An `Interaction` as it is kept, with its `Step`: plain tuples, which are made in a third of the time.
 
-They know whose they are by number, and not by the session: so all that a test has kept goes when it is dropped, and
-nothing is left for the garbage collector to find.
+They know whose they are by number, and not by the session: so what a test has kept is in no cycle, and goes when it
+is dropped, which costs less than to be found by the garbage collector.
 """
 
 
