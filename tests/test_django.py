@@ -20,6 +20,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
+pytestmark = pytest.mark.timeout(600)  # a process of its own takes its time on a busy machine
 GROUPS = [TESTS / "in_django", *sorted(TESTS.glob("seeds/*_django.py")), *sorted(TESTS.glob("examples/*_django.py"))]
 
 
@@ -82,7 +83,6 @@ def python(code: str, **env: str) -> str:
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
         env=environment() | env,
     )
@@ -122,7 +122,6 @@ def test_the_fixtures_are_there_where_pytest_django_has_settings(arguments, expe
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
     )
     there = set(re.findall(r"^(\w+)", done.stdout, re.MULTILINE))
     assert there & FIXTURES == expected, done.stdout + done.stderr

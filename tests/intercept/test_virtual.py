@@ -929,6 +929,20 @@ def test_whoever_stays_after_a_wrong_accept_is_told(run):
         run(test)
 
 
+def test_a_machine_that_stands_still_uses_up_no_deadline(run):
+    async def test():
+        device = TcpServer(Script().expect(b"x"), deadline=0.5)
+        async with virtual_network({("device", 1): device}) as net:
+            _, writer = await asyncio.open_connection("device", 1)
+            await net.settle()  # it waits, and that was seen
+            time.sleep(1.5)  # noqa: ASYNC251 (so nobody has waited)
+            await net.settle()
+            writer.write(b"x")
+            writer.close()
+
+    run(test)
+
+
 def test_latency_and_bandwidth_are_in_virtual_time(run):
     async def test():
         slow = TcpServer(Script().expect(b"ping").send(b"pong"), faults=[Latency(0.25)])

@@ -181,6 +181,14 @@ def test_a_uri_that_the_library_refuses(hand, uri):
     assert session.dialled is None
 
 
+@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("5", TypeError)])
+def test_a_timeout_that_a_socket_refuses(hand, timeout, error):
+    hand.script(hand.sync)
+    with hand.sandbox():
+        with pytest.raises(error):
+            create_connection(URI, timeout=timeout)
+
+
 def test_a_connect_that_raises(hand):
     hand.sync.new_session().expect("connect", returns=None, raises=ConnectionRefusedError("no"))
     with hand.sandbox():

@@ -297,6 +297,30 @@ async def test_arguments_that_the_library_refuses(hand, uri, options, error):
     assert session.dialled is None
 
 
+@pytest.mark.parametrize(
+    ("uri", "options", "error", "sentence"),
+    [
+        (URI, {"extra_headers": {}}, TypeError, r"no extra_headers=; did you mean additional_headers="),
+        (URI, {"timeout": 5}, TypeError, r"no timeout=; did you mean open_timeout="),
+        (URI, {"zzz": 5}, TypeError, r"no zzz=$"),
+        ("wss://far-end.invalid/", {"ssl": None}, ValueError, "ssl=None is incompatible"),
+    ],
+)
+async def test_arguments_that_are_refused_where_the_library_hands_them_on(hand, uri, options, error, sentence):
+    """To the loop, which a mock never asks for a connection."""
+    hand.script(hand.asynchronous)
+    with hand.sandbox():
+        with pytest.raises(error, match=sentence):
+            await connect(uri, **options)
+
+
+async def test_arguments_that_the_loop_takes(hand):
+    hand.script(hand.asynchronous, "x")
+    with hand.sandbox():
+        async with connect(URI, host="127.0.0.1", port=1, happy_eyeballs_delay=1, local_addr=None, proxy_ssl=None):
+            pass
+
+
 async def test_no_arguments_at_all(hand):
     with hand.sandbox():
         with pytest.raises(TypeError):

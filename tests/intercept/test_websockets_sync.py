@@ -211,6 +211,23 @@ def test_arguments_that_the_library_refuses(hand, uri, options, error):
     assert session.dialled is None
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("extra_headers", r"no extra_headers=; did you mean additional_headers="), ("zzz", r"no zzz=$")],
+)
+def test_arguments_that_are_refused_where_the_library_hands_them_on(hand, name, sentence):
+    """To `socket.create_connection`, which a mock never calls."""
+    hand.script(hand.sync)
+    with hand.sandbox(), pytest.raises(TypeError, match=sentence):
+        early(URI, **{name: None})
+
+
+def test_arguments_that_a_socket_takes(hand):
+    hand.script(hand.sync, "x")
+    with hand.sandbox(), early(URI, timeout=5, source_address=None, all_errors=True):
+        pass
+
+
 def test_no_arguments_at_all(hand):
     with hand.sandbox(), pytest.raises(TypeError):
         early()

@@ -77,7 +77,9 @@ class MockedWebSocket(WebSocket):
         self._closing = self.close_frame = None
         self._fragments = []
         host, port, resource, self._secure = parse_url(url)
-        self.sock_opt.timeout = options.get("timeout", self.sock_opt.timeout)
+        timeout = self.sock_opt.timeout = options.get("timeout", self.sock_opt.timeout)
+        if timeout is not None and timeout < 0:
+            raise ValueError("Timeout value out of range")
         lines, key = _get_handshake_headers(resource, url, host, port, options)
         fields = [(name.strip(), value.strip()) for name, _, value in (one.partition(":") for one in lines[1:] if one)]
         rejection = line.enter(Handshake(resource, fields))

@@ -25,14 +25,17 @@ from farend.intercept.websockets_library import (
     PLAIN,
     Ending,
     check,
+    check_names,
     chosen_double,
     control,
     decoded,
     give_up_where_told,
     joined,
+    parsed,
     protocol_for,
     refuse,
     shake_hands,
+    taken,
     whole,
 )
 
@@ -41,6 +44,9 @@ _REAL: Final = {name: vars(connect)[name] for name in ("__init__", "__await__", 
 _DEFAULTS: Final = {
     name: one.default for name, one in inspect.signature(connect).parameters.items() if one.default is not one.empty
 }
+_TAKES: Final = taken(
+    connect, asyncio.BaseEventLoop.create_connection, asyncio.AbstractEventLoop.create_unix_connection
+) | {"unix"}
 _BEFORE_17: Final = hasattr(connect, "__await_impl__")  # where `__await__` has to say what `__aexit__` closes
 
 
@@ -190,6 +196,10 @@ def _remembered(connecting: Any) -> dict[str, Any]:
 
 
 async def _opened(connecting: Any, line: Line, arguments: dict[str, Any]) -> Any:
+    __tracebackhide__ = True
+    check_names(arguments, _TAKES)
+    if parsed(connecting.uri).secure and arguments.get("ssl", True) is None:
+        raise ValueError("ssl=None is incompatible with a wss:// URI")
     protocol = protocol_for(connecting.uri, arguments)
     kind = chosen_double(arguments, ClientConnection, MockedConnection)
     names = ("ping_interval", "ping_timeout", "close_timeout", "max_queue", "write_limit")

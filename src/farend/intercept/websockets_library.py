@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from websockets.client import ClientProtocol
@@ -25,7 +25,8 @@ from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
 from farend.core.messages import Handshake, Ping, Pong, printed
-from farend.errors import Failure, InvalidArguments, InvalidStateError, WrongState
+from farend.core.names import nearest
+from farend.errors import Failure, InvalidArguments, InvalidStateError, WrongState, WrongType
 from farend.intercept.line import TRANSITIONS, Hangup, Line
 
 PLAIN: Final = (str, bytes)
@@ -34,6 +35,14 @@ _VALID: Final = {
     call: ", ".join(repr(state.value) for state, valid in TRANSITIONS.items() if call in valid)
     for call in ("send", "recv")
 }
+
+_RENAMED: Final = {
+    "create_protocol": "create_connection",
+    "extra_headers": "additional_headers",
+    "ssl_context": "ssl",
+    "timeout": "open_timeout",
+}
+"""What the library called an argument of `connect` before, and what it calls it now."""
 
 
 class _AfterTheEnd(InvalidStateError):
@@ -71,6 +80,21 @@ def check(uri: str, arguments: Mapping[str, Any]) -> None:
         validate_subprotocols(arguments["subprotocols"])
     if arguments["compression"] not in ("deflate", None):
         raise ValueError(f"unsupported compression: {arguments['compression']}")
+
+
+def taken(*functions: Callable[..., Any]) -> frozenset[str]:
+    """The names of the arguments that any of these functions takes."""
+    parameters = [one for function in functions for one in inspect.signature(function).parameters.values()]
+    return frozenset(one.name for one in parameters if one.kind is not one.VAR_KEYWORD)
+
+
+def check_names(given: Iterable[str], takes: Collection[str]) -> None:
+    """Raise for an argument that the library hands on unseen, and that is refused where it arrives."""
+    __tracebackhide__ = True
+    for name in given:
+        if name.removeprefix("proxy_") not in takes:
+            near = nearest(name, takes, _RENAMED)
+            raise WrongType(f"connect() takes no {name}={f'; did you mean {near}=?' if near else ''}")
 
 
 def protocol_for(uri: str, arguments: Mapping[str, Any]) -> ClientProtocol:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import socket
 import threading
 import types
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from farend.intercept.websockets_library import (
     PLAIN,
     Ending,
     check,
+    check_names,
     chosen_double,
     control,
     decoded,
@@ -33,11 +35,17 @@ from farend.intercept.websockets_library import (
     protocol_for,
     refuse,
     shake_hands,
+    taken,
     whole,
 )
 
 KINDS: Final = ("websocket", "websockets")
 """The mock for blocking clients goes first, and then that for this library."""
+_TAKES: Final = taken(library.connect, getattr(library, "reconnect", library.connect), socket.create_connection) | {
+    "unix",
+    "path",
+    "ssl_context",
+}
 
 
 class MockedConnection(Ending, ClientConnection):
@@ -173,6 +181,8 @@ refuse(MockedConnection, ClientConnection)
 
 
 def _opened(line: Line, uri: str, arguments: dict[str, Any]) -> Any:
+    __tracebackhide__ = True
+    check_names(arguments.get("kwargs", ()), _TAKES)
     protocol = protocol_for(uri, arguments)
     kind = chosen_double(arguments, ClientConnection, MockedConnection)
     names = ("ping_interval", "ping_timeout", "close_timeout", "max_queue")
@@ -189,6 +199,7 @@ def _by_methods(reconnect: Any) -> list[tuple[Any, str, Any]]:
 
     @functools.wraps(real["connect"])
     def connect(self: Any) -> Any:
+        __tracebackhide__ = True
         line = dial(KINDS, self.uri)
         if line is None:
             return real["connect"](self)
@@ -198,6 +209,7 @@ def _by_methods(reconnect: Any) -> list[tuple[Any, str, Any]]:
             "create_connection": self.create_connection,
             "sock": self.sock,
             "compression": None,  # it is among the extensions already
+            "kwargs": self.open_socket_kwargs,
         }
         return _opened(line, self.uri, self.protocol_kwargs | self.connection_kwargs | kept)
 
@@ -222,6 +234,7 @@ def _by_code(connect: Any) -> list[tuple[Any, str, Any]]:
     signature = inspect.signature(connect)
 
     def answered(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         uri = bound.arguments["uri"]

@@ -127,10 +127,12 @@ class Network(Pilot):
     def look(self) -> float:
         now = time.monotonic()
         if now >= self._looks_at:
+            late = now - self._looks_at  # the loop stood still, or the machine did: nobody has waited for so long
             self._looks_at = now + LOOK
             before, self._since = self._since, {}
             for key, patience in self._patient():
-                mark, since = before.get(key) or (self._mark(key), now)
+                mark, since = before.get(key) or (self._mark(key), now - late)
+                since += late
                 if self._went_on(key, mark):
                     mark, since = self._mark(key), now
                 if now - since >= patience:

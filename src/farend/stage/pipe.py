@@ -240,6 +240,7 @@ class End(asyncio.BufferedProtocol):
         self.has_ended = False
         self._is_tls = False
         self._pending: list[bytes] = []
+        self._space = landing.space  # of the thread that its loop runs on, and that it is made on
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -258,10 +259,10 @@ class End(asyncio.BufferedProtocol):
                 self.end()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return landing.space
+        return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(landing.space[:nbytes]))
+        self.data_received(bytes(self._space[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """What has come; a tunnel of TLS calls this itself."""

@@ -110,10 +110,10 @@ class Frames:
         if self._is_broken:
             return [Passed(Kind.RAW, data)]
         if self._buffer:
-            self._buffer += data
-            if len(self._buffer) < self._needed:
+            if len(self._buffer) + len(data) < self._needed:
+                self._buffer += data
                 return []
-            data = bytes(self._buffer)
+            data = b"".join((self._buffer, data))
             self._buffer.clear()
         passed: list[Passed] = []
         start, size = 0, len(data)

@@ -20,6 +20,8 @@ _MEANINGLESS: Final = {"sec-websocket-key", "sec-websocket-accept", "date"}
 """Header fields that are new in each handshake, and say nothing."""
 _OTHER: Final[dict[Side, Side]] = {"client": "server", "server": "client"}
 _LARGE: Final = 4096
+_NEWLINE: Final = ord("\n")
+_OPENS: Final = b"{["
 
 
 class Recorder:
@@ -184,9 +186,11 @@ class ConnectionRecorder:
             self._recorder.fail(error)
 
     def _write_data(self, now: float, sender: Side, data: bytes) -> None:
-        if data[-1:] == b"\n" and data[:1] in (b"{", b"["):
+        if not data:
+            return
+        if data[-1] == _NEWLINE and data[0] in _OPENS:
             self._write_payload(now, sender, *_json_lines(data))
-        elif data:
+        else:
             self._write_payload(now, sender, data)
 
     def _write_payload(self, now: float, sender: Side, *parts: str | bytes) -> None:

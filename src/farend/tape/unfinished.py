@@ -26,6 +26,7 @@ class Unfinished:
     def __init__(self, tape: Path, connection: int, sender: Side) -> None:
         self._path = tape.with_name(f"{tape.name}.{connection}-{sender}.part")
         self._file: int | None = None
+        self._is_empty = True
         self._failed = False
 
     def write(self, line: bytes) -> None:
@@ -35,6 +36,7 @@ class Unfinished:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            self._is_empty = False
             if os.write(self._file, line) < len(line):
                 raise OSError(errno.ENOSPC, "No space left on device")
         except OSError:
@@ -43,8 +45,9 @@ class Unfinished:
 
     def clear(self) -> None:
         """The message is on the tape."""
-        if self._file is not None:
+        if self._file is not None and not self._is_empty:
             os.ftruncate(self._file, 0)
+            self._is_empty = True
 
     def close(self) -> None:
         """There will be no more."""
