@@ -454,7 +454,7 @@ async def test_a_near_end_that_never_reads_is_told_and_does_not_keep_it(dial: An
     script = Script().expect("give").send(b"x" * 50_000_000)
     if ends == "closes":
         script.close()
-    with pytest.raises(Failure, match="has read nothing for 0.2") as caught:
+    with pytest.raises(Failure, match=r"has read nothing for \d") as caught:
         async with TcpServer(script, deadline=0.2) as server:
             client = dial(server)
             client.sendall(b"give")
