@@ -6,6 +6,7 @@ After each misbehaving client the far end goes on serving the others, and all th
 import contextlib
 import socket
 import ssl
+import struct
 
 import pytest
 from websockets.client import ClientProtocol
@@ -232,15 +233,19 @@ def test_text_that_is_not_utf8(frames):
     assert server.transcripts[1].received == [b"".join(bytes(frame.data) for frame in frames)]
 
 
-def test_half_a_frame():
+@pytest.mark.parametrize("did", ["ended", "reset"])
+def test_half_a_frame(did):
     server = WebSocketServer(GREETING)
     with others_are_served(server, greet):
         client, _ = opened(server)
         with client:
             client.sendall(Frame(Opcode.TEXT, b"hello").serialize(mask=True)[:-2])
-            client.shutdown(socket.SHUT_WR)
-            read_to_the_end(client)
-    assert "ended the connection in the middle of a message" in one_finding(server, "ProtocolViolation").sentence
+            if did == "reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                client.shutdown(socket.SHUT_WR)
+                read_to_the_end(client)
+    assert f"{did} the connection in the middle of a message" in one_finding(server, "ProtocolViolation").sentence
     assert len(server.transcripts[1].received[0]) == 3
 
 

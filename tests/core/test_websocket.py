@@ -223,14 +223,18 @@ def test_an_end_without_a_close_frame_is_1006(how: How, ended: Ended) -> None:
         assert list(wire.receive(b"more")) == []
 
 
-def test_half_a_message_at_the_end_is_told() -> None:
+@pytest.mark.parametrize(
+    ("how", "did", "end"),
+    [(How.EOF, "ended", Ended(How.LOST, 1006)), (How.RESET, "reset", Ended(How.RESET, 1006))],
+)
+def test_half_a_message_at_the_end_is_told(how: How, did: str, end: Ended) -> None:
     """Bad input: nothing that was received is missing."""
     wire = NearClient(server_wire()).opened().wire
     list(wire.receive(raw_frame(TEXT, b"whole") + raw_frame(TEXT, b"half")[:-2]))
-    violated, ended = wire.receive_end(How.EOF)
+    violated, ended = wire.receive_end(how)
     assert isinstance(violated, Violated)
-    assert (violated.problem, len(violated.data)) == ("it ended the connection in the middle of a message", 2)
-    assert ended == Ended(How.LOST, 1006)
+    assert (violated.problem, len(violated.data)) == (f"it {did} the connection in the middle of a message", 2)
+    assert ended == end
 
 
 @CUTS

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from asyncio import open_connection as early  # before any server
 from collections.abc import Callable
 from typing import Any
 
@@ -21,14 +22,23 @@ from farend import (
     ExpectationsServer,
     Failure,
     InvalidArguments,
+    Script,
     ScriptError,
+    TcpServer,
     WrongState,
     WrongType,
     write_frame,
 )
+from farend.dialects import expectations
 from farend.stage.settings import settings
 
 Actions = list[tuple[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is to time out in these tests says when: by itself nothing does, however slow the machine is."""
+    monkeypatch.setattr(expectations, "TIMEOUT", 1000)
 
 
 # -- clients --------------------------------------------------------------------------------------
@@ -302,13 +312,63 @@ async def test_async_with() -> None:
 @pytest.mark.asyncio
 async def test_a_raw_protocol_has_read_what_it_was_given() -> None:
     """S2-20: only an `asyncio.StreamReader` keeps what nobody took."""
-    async with ExpectationsServer() as server:
+    async with ExpectationsServer(deadline=30) as server:
         server.expect_connect()
         server.send_bytes(b"Hola!")
         server.expect_disconnect()
-        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", server.port)
-        await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        has_read = loop.create_future()
+
+        class Reader(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                has_read.set_result(data)
+
+        transport, _ = await loop.create_connection(Reader, "127.0.0.1", server.port)
+        assert await has_read == b"Hola!"
         transport.close()
+        await server.join()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["imported early", "limit=", "sock=", "ssl="])
+async def test_every_way_to_open_a_connection(way: str) -> None:
+    """Today's tool patches `asyncio.open_connection`: these break, or are not seen."""
+    async with ExpectationsServer(tls=way == "ssl=", deadline=30) as server:
+        server.expect_connect()
+        server.expect_bytes(b"PING")
+        server.send_bytes(b"PONG")
+        server.expect_disconnect()
+        address = ("127.0.0.1", server.port)
+        match way:
+            case "imported early":
+                opening = early(*address)
+            case "limit=":
+                opening = asyncio.open_connection(*address, limit=16)
+            case "sock=":
+                sock = socket.socket()
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, address)
+                opening = asyncio.open_connection(sock=sock)
+            case _:
+                opening = asyncio.open_connection(*address, ssl=server.client_ssl_context)
+        reader, writer = await opening
+        writer.write(b"PING")
+        assert await reader.readexactly(4) == b"PONG"
+        writer.close()
+        await writer.wait_closed()
+        await server.join()
+    assert asyncio.open_connection is early
+
+
+@pytest.mark.asyncio
+async def test_other_ports_are_other_servers() -> None:
+    """Today's tool raises KeyError where the client opens a connection to any port but its own."""
+    async with ExpectationsServer(deadline=30) as server, TcpServer(Script().expect("other").send("port")) as other:
+        server.expect_connect()
+        server.expect_bytes(b"PING")
+        server.expect_disconnect()
+        await talk_in_streams(other.port, [("send", b"other"), ("read", 4)])
+        await talk_in_streams(server.port, [("send", b"PING")])
         await server.join()
 
 
@@ -397,15 +457,13 @@ def test_a_blocking_join_gives_nothing_to_wait_for() -> None:
 
 def test_an_end_of_test_that_nobody_waits_for_too_long() -> None:
     """Today's tools hang on 3.12 and later, where a client is still connected when the server is closed."""
-    with socket.socket() as sock:
-        begin = time.monotonic()
-        with (
-            pytest.raises(Failure, match="waiting for client to disconnect"),
-            ExpectationsServer(deadline=0.1) as server,
-        ):
-            server.expect_connect()
-            sock.connect((server.host, server.port))
-        assert time.monotonic() - begin < 3
+    with (
+        socket.socket() as sock,
+        pytest.raises(Failure, match="waiting for client to disconnect"),
+        ExpectationsServer(deadline=0.1) as server,
+    ):
+        server.expect_connect(timeout=30)
+        sock.connect((server.host, server.port))
 
 
 def test_a_large_reply() -> None:
@@ -628,27 +686,25 @@ def test_options_are_those_of_a_server() -> None:
 # -- how long ------------------------------------------------------------------------------------
 
 
-def waited(server: ExpectationsServer) -> float:
-    begin = time.monotonic()
+def times_out(server: ExpectationsServer) -> None:
     with pytest.raises(Failure, match="Timed out"), server:
         server.expect_connect()
         server.join()
-    return time.monotonic() - begin
 
 
 def test_a_servers_deadline_is_the_timeout_of_its_expectations() -> None:
-    assert 0.1 < waited(ExpectationsServer(deadline=0.1)) < 0.9
+    times_out(ExpectationsServer(deadline=0.1))
 
 
 def test_the_setting_is_the_timeout_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "deadline", 0.1)
     monkeypatch.setattr(settings, "asked", True)
-    assert 0.1 < waited(ExpectationsServer()) < 0.9
+    times_out(ExpectationsServer())
 
 
 def test_the_scale_stretches_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "scale", 0.1)
-    assert 0.1 < waited(ExpectationsServer()) < 0.9
+    monkeypatch.setattr(settings, "scale", 0.0001)
+    times_out(ExpectationsServer())
 
 
 def test_no_deadline_at_all() -> None:

@@ -8,7 +8,7 @@ import pytest
 from farend.core.conversation import Conversation
 from farend.core.events import Connected, Ended, Received, Violated
 from farend.core.findings import Mismatch, Place, ProtocolViolation, Unexpected
-from farend.core.framing import lines, until
+from farend.core.framing import Framing, lines, until
 from farend.core.matchers import regex
 from farend.core.messages import Handshake
 from farend.core.script import Script
@@ -47,6 +47,12 @@ def test_also_where_nothing_at_all_was_expected(play: Play, data: bytes, hint: s
 def test_also_where_the_framing_waits_for_an_end(play: Play) -> None:
     conversation = play(Script(framing=until(b"\xff\xff")).expect(b"PING"), Received(HELLO), Ended(), stream=True)
     assert told(conversation) == [TLS]
+
+
+@pytest.mark.parametrize(("data", "hint"), [(REQUEST, HTTP), (UPGRADE, WEBSOCKET)])
+@pytest.mark.parametrize("framing", [lines(), until(b"\r\n")])
+def test_also_where_the_framing_cuts_lines(play: Play, data: bytes, hint: str, framing: Framing) -> None:
+    assert told(play(Script(framing=framing).expect("PING"), Received(data), stream=True)) == [hint]
 
 
 def test_a_script_that_plays_http_is_not_told_of_http(play: Play) -> None:

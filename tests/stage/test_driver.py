@@ -14,12 +14,24 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from farend import Failure, Script, TcpServer, WebSocketServer, anything, at_least, framed_by, length_prefixed, lines
+from farend import (
+    Failure,
+    Script,
+    TcpServer,
+    WebSocketServer,
+    anything,
+    at_least,
+    framed_by,
+    length_prefixed,
+    lines,
+    virtual_network,
+)
 from farend.core.events import Ended, How
 from farend.core.findings import FunctionFailed, InternalError, NotReading, TimedOut
 from farend.core.transcript import Kind
 
 hear = asyncio.to_thread
+DEVICE = ("device.plant.example", 5025)
 SHORT = 0.05
 CLOCK_STEP = 0.001
 """uvloop's clock goes by whole milliseconds, so that a timer of its may be as much early."""
@@ -34,12 +46,14 @@ def reset(client: socket.socket) -> None:
 
 
 @pytest.mark.asyncio
-async def test_each_wait_has_the_whole_deadline(dial: Any) -> None:
-    script = Script().expect("a").expect("b").expect("c")
-    async with TcpServer(script, deadline=0.1) as server:
-        client = dial(server)
-        for at, word in ((0.06, b"a"), (0.12, b"b"), (0.18, b"c")):
-            asyncio.get_running_loop().call_later(at, client.sendall, word)
+async def test_each_wait_has_the_whole_of_its_time() -> None:
+    server = TcpServer(Script().expect("a", within=10).expect("b", within=10).expect("c", within=10))
+    async with virtual_network({DEVICE: server}):
+        _, writer = await asyncio.open_connection(*DEVICE)
+        for word in (b"a", b"b", b"c"):
+            await asyncio.sleep(8)
+            writer.write(word)
+        writer.close()
     assert server.transcripts[0].received == [b"a", b"b", b"c"]
 
 
@@ -57,14 +71,18 @@ async def test_a_wait_that_is_too_long_ends_the_connection(dial: Any, only: Any)
 
 
 @pytest.mark.asyncio
-async def test_a_steps_own_deadline_may_be_longer_or_shorter(dial: Any, only: Any) -> None:
-    script = Script().expect("a", within=0.3).expect("b", within=SHORT)
+async def test_a_steps_own_deadline_may_be_longer_or_shorter(only: Any) -> None:
+    server = TcpServer(Script().expect("a", within=30).expect("b", within=5), deadline=10)
     with pytest.raises(Failure) as caught:
-        async with TcpServer(script, deadline=0.1) as server:
-            client = dial(server)
-            asyncio.get_running_loop().call_later(0.15, client.sendall, b"a")
+        async with virtual_network({DEVICE: server}) as net:
+            reader, writer = await asyncio.open_connection(*DEVICE)
+            await asyncio.sleep(20)
+            writer.write(b"a")
+            assert await reader.read() == b""
+            assert net.clock.time() == 25
+            writer.close()
     finding = only(caught)
-    assert (finding.place.number, finding.seconds) == (2, SHORT)
+    assert (finding.place.number, finding.seconds) == (2, 5)
 
 
 @pytest.mark.asyncio

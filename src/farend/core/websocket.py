@@ -111,7 +111,7 @@ class WebSocketWire:
         """What the end of the transport says: 1006, unless a close frame came before (RFC 6455, 7.1.5)."""
         protocol = self._protocol
         half = b"".join(self._parts) + bytes(protocol.reader.buffer)
-        if how is How.EOF and not protocol.reader.eof:
+        if not protocol.reader.eof:
             protocol.receive_eof()
         if self._ended:
             return ()
@@ -121,8 +121,9 @@ class WebSocketWire:
             return (ended,)
         if self._opening is not None:
             return (Violated(self._left_problem(), self.opening, "handshake"), ended)
-        if half and how is How.EOF:
-            return (Violated("it ended the connection in the middle of a message", half, code=1006), ended)
+        if half:
+            did = "reset" if how is How.RESET else "ended"
+            return (Violated(f"it {did} the connection in the middle of a message", half, code=1006), ended)
         return (ended,)
 
     def say(self, command: Send) -> bytes:

@@ -21,8 +21,9 @@ LIMIT = 2048
 """Bytes of a connection's opening that are looked at."""
 SEARCHED = 2_000
 """Entries of a transcript in which they are looked for."""
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) [^\s]+ HTTP/\d(?:\.\d)?\r?\n")
-_UPGRADE = re.compile(rb"\r?\nupgrade: *websocket *\r?\n", re.IGNORECASE)
+# A framing may have cut the line ending off the first line: neither expression wants one.
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) [^\s]+ HTTP/\d")
+_UPGRADE = re.compile(rb"^upgrade: *websocket *\r?$", re.IGNORECASE | re.MULTILINE)
 _TLS = re.compile(rb"\x16\x03[\x00-\x04]")
 
 TLS = (
