@@ -873,6 +873,14 @@ def test_a_violation_is_a_finding(near_end: Near, event: Violated, finding: type
     assert near.received == ([event.data] if event.data else [])
 
 
+def test_a_violation_by_which_the_connection_ended_leaves_nothing_to_close(near_end: Near) -> None:
+    near = near_end(S().expect("a"))
+    assert near.feed(Violated("half a message", b"\x81", code=1006)) == []
+    near.feed(Ended(How.RESET, 1006))
+    assert type(near.finding) is ProtocolViolation
+    assert [entry.kind for entry in near.conversation.transcript][-3:] == [Kind.RECEIVED, Kind.FOUND, Kind.ENDED]
+
+
 def test_a_violation_before_the_handshake_is_a_finding() -> None:
     conversation = Conversation(S().expect("a"), stream=False)
     assert conversation.feed(Violated("no HTTP", b"", "handshake"), 0.0) == [Wake()]

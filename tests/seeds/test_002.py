@@ -315,17 +315,24 @@ async def test_timeouts_run_one_after_another(tcpserver):
     loop = asyncio.get_running_loop()
     real_time, gone = loop.time, 0.0
     loop.time = lambda: real_time() + gone
+
+    async def forty_seconds():
+        nonlocal gone
+        gone += 40
+        for _ in range(3):  # turns of the loop, in which a timeout that is due is noticed
+            await asyncio.sleep(0)
+
     tcpserver.expect_connect(timeout=60)
     tcpserver.send_bytes(b"0")
     for piece in (b"1", b"2"):
         tcpserver.expect_bytes(piece, timeout=60)
         tcpserver.send_bytes(piece)
     tcpserver.expect_bytes(b"3", timeout=0.1)
-    gone += 40
+    await forty_seconds()
     async with client(tcpserver) as (reader, writer):
         assert await reader.readexactly(1) == b"0"
         for piece in (b"1", b"2"):
-            gone += 40
+            await forty_seconds()
             writer.write(piece)
             assert await reader.readexactly(1) == piece
         assert await failure_of(tcpserver) == "Timed out waiting for b'3'"

@@ -519,6 +519,8 @@ class Conversation:
             finding = TooLarge(self._place(), self.limit, event.problem)
         else:
             finding = ProtocolViolation(self._place(), event.problem, event.data, event.about)
+        if event.code == 1006:  # RFC 6455, 7.1.5: the connection is gone, and there is nothing to close
+            self._close_sent = True
         self._fail(finding, Close(event.code, _short(finding)))
 
     def _violated_before(self, event: Violated) -> None:
