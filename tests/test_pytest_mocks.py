@@ -326,8 +326,42 @@ def test_a_block_that_is_never_left_is_not_the_next_tests(run):
 """
         + GOOD
     )
-    result.assert_outcomes(failed=2, passed=1)
-    result.stdout.fnmatch_lines(["*AssertionInsideSandboxError*"])
+    result.assert_outcomes(failed=1, errors=1, passed=2)
+    result.stdout.fnmatch_lines_random(["*AssertionInsideSandboxError*", "*ERROR at teardown of test_in_it*"])
+
+
+def test_a_fixture_that_holds_the_block_asserts_behind_it(run):
+    """The test's body cannot: so nothing is asked before the teardown."""
+    result = run(
+        """
+        def opened():
+            script(sync_websocket_mock, "close")
+            with farend:
+                yield websocket.create_connection(URI)
+            sync_websocket_mock.assert_connect(uri=URI)
+
+        @pytest.fixture
+        def connection():
+            yield from opened()
+            sync_websocket_mock.assert_close()
+
+        @pytest.fixture
+        def forgetful():
+            yield from opened()
+
+        def test_good_in_it(connection):
+            connection.close()
+
+        def test_unused(forgetful):
+            pass
+
+        def test_unasserted(forgetful):
+            forgetful.close()
+"""
+        + GOOD
+    )
+    result.assert_outcomes(passed=4, errors=2)
+    result.stdout.fnmatch_lines(["*UnusedMocksError*", "*UnassertedInteractionsError*", "*assert_close()*"])
 
 
 def test_a_test_that_uses_none_registers_nothing(run):

@@ -2,7 +2,8 @@
 
 Whoever runs a test is on the stack when that uses a mock for the first time, with the item as a local variable; for
 the rest of this one test, the mocks are looked at between its phases and their reports. What is wrong when the
-test's body is over fails the test itself, and what its fixtures' teardown brings, the teardown.
+test's body is over fails the test itself, and what its fixtures' teardown brings, the teardown; all of it where a
+fixture holds the block that intercepts.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def _judge(item: pytest.Item, verifier: StrictVerifier, call: pytest.CallInfo[No
     if call.when == "setup" and call.excinfo is None:
         return
     error = call.excinfo.value if call.excinfo else _unittest_error(item)
+    if call.when == "call" and error is None and verifier.timeline.open:
+        return  # a fixture holds the block, and only behind it can be asserted
     failure = None if isinstance(error, pytest.skip.Exception) else verifier.failure(error)
     if failure is not None:
         call.excinfo = _raised(getattr(item, "obj", None) if call.when == "call" else None, failure)
