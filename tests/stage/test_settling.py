@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
+import warnings
 
 import pytest
 
@@ -154,13 +154,34 @@ def test_timers_within_are_played(run):
     async def test():
         async with TcpServer(Script().pause(3).send(b"late")) as server:
             reader, writer = await asyncio.open_connection(server.host, server.port)
-            began = time.monotonic()
-            await server.settle(within=4)
-            assert time.monotonic() - began < 2
+            while not server.transcripts:
+                await asyncio.sleep(0)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await server.settle(within=2.9)
+            assert server.transcripts[0].sent == []
+            await server.settle(within=3)
+            assert server.transcripts[0].sent == [b"late"]
+            assert 2.9 < (there := loop.time()) - began < 6
             assert await reader.read(4) == b"late"
+            assert loop.time() >= there
             writer.close()
+        assert not {"time", "call_soon", "call_later"} & set(vars(loop))
 
     run(test())
+
+
+def test_a_far_end_that_was_settled_outlives_its_loop(run):
+    async def test():
+        server = TcpServer().start()
+        await server.settle()
+        return server
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # that nobody has closed it is what this is about
+        server = run(test())
+    server.forsake()
+    assert server.is_over
 
 
 def test_it_needs_the_tests_own_loop():

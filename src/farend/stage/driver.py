@@ -627,6 +627,12 @@ class Driver(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = self._loop.call_at(wake_at, self._time_passed)
 
+    def set_timer_anew(self) -> None:
+        """Its loop is watched from now on, and its clock is put forward for what is set from now on."""
+        if self._timer is not None and self.begun:
+            self._stop_timer()
+            self._arm()
+
     def _time_passed(self) -> None:
         self._timer = None
         if self.begun:

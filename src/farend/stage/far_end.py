@@ -52,6 +52,7 @@ from farend.stage.settings import DEADLINE, checked_size, settings
 from farend.stage.settings import MAX_SIZE as MAX_SIZE
 
 if TYPE_CHECKING:
+    from farend.settling.settler import Settler
     from farend.stage.network import Network
 
 T = TypeVar("T")
@@ -134,6 +135,8 @@ class FarEnd(Hinting):
         self._findings: list[Finding] = []
         self._told: set[Finding] = set()
         self._home: asyncio.AbstractEventLoop | None = None
+        self._settler: Settler | None = None
+        """What watches its loop, from the first `settle()` until it has left."""
         self._background = False
         self._undecided = False
         self._began = False
@@ -313,7 +316,8 @@ class FarEnd(Hinting):
 
         All that was sent has been read then, and reacted to, by the far end and by the clients on the same
         loop, and nothing waits for anything but time, or another message. Timers that are due `within` so
-        many seconds count as going on; the clock of the loop is put forward for them. Raises
+        many seconds count as going on: the far end's own, and what was set after the first `settle()`. The clock of
+        the loop is put forward for them, and stays ahead until the far end is left. Raises
         `Unsettled`, which names what goes on, after `limit` seconds of real time; `Failure` with what went
         wrong so far; and `WrongState` for a far end on the background loop, where the test is not.
 
@@ -330,17 +334,21 @@ class FarEnd(Hinting):
         [b'PING']
         """
         __tracebackhide__ = True
-        from farend.settling import settler  # who does not settle does not pay for it
-
         home = running_loop()
         if home is None or home is not self._home:
             raise WrongState(f"settle() knows of its own loop only: enter {self.name} with `async with` in this test")
-        watching = settler.lease(home)
-        try:
-            await watching.settle(within, limit * settings.scale, everyone=True, inside=self._addresses())
-        finally:
-            watching.release()
+        await self._watched(home).settle(within, limit * settings.scale, everyone=True, inside=self._addresses())
         self._raise(self.findings)
+
+    def _watched(self, home: asyncio.AbstractEventLoop) -> Settler:
+        """Who knows when its loop is settled."""
+        if self._settler is None:
+            from farend.settling import settler  # who does not settle does not pay for it
+
+            self._settler = settler.lease(home)
+            for driver in self._drivers:
+                driver.set_timer_anew()
+        return self._settler
 
     def _addresses(self) -> set[object]:
         """Where the far end is: whoever awaits something from there awaits nobody else."""
@@ -609,7 +617,9 @@ class FarEnd(Hinting):
             watchdog.dog.forget(self)
         if self.network is not None:
             self.network.let_go(self)
-        self._home = None
+        if self._settler is not None and self._home is not None and not self._home.is_closed():
+            self._settler.release()
+        self._settler = self._home = None
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine at home, and block until it is done."""
