@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import report, topics
-from benchmarks.harness import ROOT, measure
+from benchmarks.harness import ROOT, Result, measure
 
 QUICK = 5
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -32,6 +32,12 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        help="an earlier run's --json, for the groups that are not measured: something else was busy during a few, say",
+    )
+    parser.add_argument(
         "--markdown",
         type=Path,
         metavar="FILE",
@@ -45,28 +51,34 @@ def main() -> int:
     if options.sample:
         print(json.dumps(topics.contender(*options.sample).sample()))
         return 0
+    groups = [(topic, group) for topic in topics.TOPICS for group in topic.groups]
     chosen = [
-        (topic, [group for group in topic.groups if options.group.lower() in f"{topic.title} {group.title}".lower()])
-        for topic in topics.TOPICS
+        group
+        for topic, group in groups
+        if options.group.lower() in f"{topic.title} {group.title}".lower()
+        and any(options.only.lower() in one.name.lower() for one in group.contenders)
     ]
     if options.list:
-        for topic, groups in chosen:
-            for group in groups:
+        for topic, group in groups:
+            if group in chosen:
                 print(f"{topic.title}: {group.title}")
                 print("".join(f"    {one.name}\n" for one in group.contenders), end="")
         return 0
     print(report.heading())
+    earlier = report.rows_of(json.loads(options.beside.read_text())) if options.beside else {}
     results = []
-    for topic, groups in chosen:
-        for group in groups:
-            if not any(options.only.lower() in one.name.lower() for one in group.contenders):
-                continue
+    for topic, group in groups:
+        if group in chosen:
             result = measure(group, options.rounds, lambda name: options.only.lower() in name.lower(), options.also)
-            results.append((topic, result))
             print(report.table(result), flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(report.samples(results), indent=1))
-    page = options.markdown or (PAGE if not options.group and not options.only else None)
+        elif (rows := earlier.get((topic.title, group.title))) is not None:
+            result = Result(group, rows)
+        else:
+            continue
+        results.append((topic, result))
+        if options.json:
+            options.json.write_text(json.dumps(report.samples(results), indent=1))
+    page = options.markdown or (PAGE if options.beside or not (options.group or options.only) else None)
     if page:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(report.markdown(results, options.rounds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -54,10 +55,19 @@ def samples(results: Iterable[tuple[Any, Result]]) -> list[dict[str, Any]]:
             "unit": "B" if result.group.unit == "B" else "s",
             "per": result.group.per,
             "limit": result.group.limit,
-            "rows": [{"name": row.name, "samples": row.samples, "reason": row.reason} for row in result.rows],
+            "rows": [dataclasses.asdict(row) for row in result.rows],
         }
         for topic, result in results
     ]
+
+
+def rows_of(samples: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[Row]]:
+    """What `samples` gave, by topic and group."""
+    return {(one["topic"], one["group"]): [_row(**row) for row in one["rows"]] for one in samples}
+
+
+def _row(samples: dict[str, float], **fields: Any) -> Row:
+    return Row(samples={int(turn): value for turn, value in samples.items()}, **fields)
 
 
 # -- the terminal ---------------------------------------------------------------------------------
