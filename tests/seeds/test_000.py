@@ -22,7 +22,7 @@ from websockets.sync.client import connect as connect_blocking
 import farend
 from farend import Failure, InvalidArguments, assert_communication, respond_with, write_communication
 
-SHORT = 0.25
+SHORT = 1.0
 """Seconds: the deadline where a wait is meant to reach it; long enough for what is meant to come before."""
 PAIRS = [("hello", "there"), ("general", "Kenobi")]
 
@@ -380,7 +380,7 @@ async def test_a_connection_that_never_says_what_was_expected():
             async with websockets.connect(server.url) as client:
                 await client.recv()
     assert str(caught.value) == "Did not receive any messages."
-    assert "Waited 0.25 s for the near end to say 'hello'" in caught.value.__notes__[0]
+    assert "Waited 1 s for the near end to say 'hello'" in caught.value.__notes__[0]
 
 
 @pytest.mark.asyncio
