@@ -9,17 +9,14 @@ fixture holds the block that intercepts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from farend.pytest_body import running_item
-from farend.pytest_phases import look_between_phases
-from farend.stage.raising import raise_in
+from farend.pytest_phases import look_between_phases, raised
 
 if TYPE_CHECKING:
-    from farend.errors import Failure
     from farend.intercept.verifier import StrictVerifier
 
 
@@ -41,22 +38,11 @@ def _judge(item: pytest.Item, verifier: StrictVerifier, call: pytest.CallInfo[No
         return  # a fixture holds the block, and only behind it can be asserted
     failure = None if isinstance(error, pytest.skip.Exception) else verifier.failure(error)
     if failure is not None:
-        call.excinfo = _raised(getattr(item, "obj", None) if call.when == "call" else None, failure)
+        call.excinfo = raised(failure, getattr(item, "obj", None) if call.when == "call" else None)
     if call.when == "teardown":
         verifier.reset()
     else:
         verifier.settle()
-
-
-def _raised(function: Callable[..., Any] | None, failure: Failure) -> pytest.ExceptionInfo[BaseException]:
-    """The failure, as if the last line of the test's function had raised it."""
-    __tracebackhide__ = True
-    try:
-        if function is not None:
-            raise_in(function, failure)
-        raise failure
-    except BaseException as raised:
-        return pytest.ExceptionInfo.from_exception(raised)
 
 
 def _unittest_error(item: pytest.Item) -> BaseException | None:

@@ -7,9 +7,11 @@ one hook, registered when the first test needs it, and whoever looks is kept wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
+
+from farend.stage.raising import raise_in
 
 Look = Callable[[pytest.CallInfo[None]], object]
 _LOOKS: Final = pytest.StashKey[list[Look]]()
@@ -41,10 +43,12 @@ class _Phases:
             look(call)
 
 
-def raised(error: BaseException) -> pytest.ExceptionInfo[BaseException]:
-    """What `call.excinfo` is where `error` is raised."""
+def raised(error: BaseException, function: Callable[..., Any] | None = None) -> pytest.ExceptionInfo[BaseException]:
+    """What `call.excinfo` is where `error` is raised; by the last line of `function`, where one is given."""
     __tracebackhide__ = True
     try:
+        if function is not None:
+            raise_in(function, error)
         raise error
     except BaseException as caught:
         return pytest.ExceptionInfo.from_exception(caught)
