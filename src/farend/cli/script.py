@@ -28,12 +28,12 @@ def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, 
     """
     from farend.tape.code import python_test
     from farend.tape.index import index
+    from farend.tape.reader import warn_if_torn
 
     with options.told_errors():
         taped = index(tape)
         source = python_test(taped, connection)
-    if taped.torn is not None:
-        click.echo(f"Warning: {tape}, line {taped.torn}: it is cut off, and was left away", err=True)
+        warn_if_torn(tape, taped.torn)
     if output is None:
         click.echo(source, nl=False)
         return

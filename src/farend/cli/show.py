@@ -14,7 +14,7 @@ from farend.cli import options
 from farend.report.line import fitted
 from farend.tape.format import Kind, Line, line_text
 from farend.tape.ids import as_text
-from farend.tape.reader import TapeReader
+from farend.tape.reader import TapeReader, warn_if_torn
 
 LOOKS_AGAIN = 0.2
 """Seconds after which --follow looks whether the tape has grown."""
@@ -81,8 +81,8 @@ def show(
                 click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line, began), width))
         except KeyboardInterrupt:
             click.echo("", err=True)
-        if reader.torn is not None and not follow:
-            click.echo(f"Warning: {tape}, line {reader.torn}: it is cut off, and was left away", err=True)
+        if not follow:
+            warn_if_torn(tape, reader.torn)
 
 
 def _lines(reader: TapeReader, follow: bool, began: dict[int, float]) -> Iterator[Line]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from farend.core.matchers import Change
 from farend.core.messages import CONTROL, printed
 from farend.core.routes import Routes
 from farend.core.transcript import Transcript
-from farend.errors import Failure, FarendError, InvalidArguments, NotATape, TapeTorn
+from farend.errors import Failure, FarendError, InvalidArguments, NotATape
 from farend.stage import verdict
 from farend.stage.clients import TcpClient, WebSocketClient
 from farend.stage.far_end import Deadline, in_async_code
@@ -28,6 +27,7 @@ from farend.tape.format import MAX_LINE
 from farend.tape.index import Index, Taped, index
 from farend.tape.matching import HANDSHAKE, Pattern, Rules, rules
 from farend.tape.playing import TapeScript
+from farend.tape.reader import warn_if_torn
 from farend.tape.redaction import PLACEHOLDER
 from farend.tape.routes import TapeRoutes
 
@@ -162,8 +162,7 @@ def _indexed(tape: Tape, rule: Rules, max_line: int) -> Index:
         raise InvalidArguments(f"{rule.framing!r} cuts where the client pauses, and a tape has no pauses")
     if not taped.connections:
         raise NotATape(f"{taped.path} is a tape with no connection on it: nothing was recorded")
-    if taped.torn is not None:
-        warnings.warn(TapeTorn(f"{taped.path}, line {taped.torn}: it is cut off, and was left away"), stacklevel=3)
+    warn_if_torn(taped.path, taped.torn, stacklevel=3)
     return taped
 
 

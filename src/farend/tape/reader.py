@@ -6,14 +6,21 @@ A tape is data from anybody: it is parsed as JSON and nothing else, and no line 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
-from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeUnavailable, WrongType
+from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeTorn, TapeUnavailable, WrongType
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
 from farend.tape.unfinished import beside
+
+
+def warn_if_torn(path: str | os.PathLike[str], number: int | None, *, stacklevel: int = 2) -> None:
+    """Warn that the last line of a tape is cut off, where `torn` of a reader or an index is its number."""
+    if number is not None:
+        warnings.warn(TapeTorn(f"{path}, line {number}: it is cut off, and was left away"), stacklevel=stacklevel + 1)
 
 
 class Position(NamedTuple):
