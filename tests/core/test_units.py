@@ -121,3 +121,16 @@ def test_the_units_are_the_same_however_the_bytes_are_cut(frames, size):
     cut = [unit for start in range(0, len(stream), size) for unit in units.feed(stream[start : start + size])]
     assert cut == whole
     assert sum(len(unit.data) for unit in whole) == len(stream)
+
+
+@given(FRAMES, st.lists(st.integers(1, 400), max_size=6))
+def test_what_passes_by_is_kept_track_of_as_if_it_had_been_looked_at(frames, sizes):
+    stream = b"".join(frames)
+    passing, looking = opened(), opened()
+    for size in sizes:
+        part, stream = stream[:size], stream[size:]
+        passing.pass_by(part)
+        looking.feed(part)
+        looking.release()
+        assert passing.release() == b""
+    assert passing.feed(stream) == looking.feed(stream)

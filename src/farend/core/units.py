@@ -50,21 +50,21 @@ class Units:
         self._frame_is_rest = self._message_is_rest = False
 
     def pass_by(self, data: bytes) -> None:
-        """These bytes pass, and are not held up."""
+        """These bytes pass, and are not held up; what they say is not copied."""
         if self._is_between and _is_short_frame(data):  # what nearly every message is
             return
-        if self._left > len(data) and not self.in_head:  # in the middle of a long frame
-            self._left -= len(data)
-            self._frame_is_rest = True
-            return
-        for _ in self.feed(data):
-            pass
-        if self._held:
-            self._frame_is_rest = True
-            self._held.clear()
-        if self._held_message or self._in_message:
-            self._message_is_rest = True
-            self._held_message.clear()
+        passed: list[Unit] = []
+        start = self._feed_head(data, passed) if self.in_head else 0
+        while start < len(data):
+            if self._left:
+                step = min(self._left, len(data) - start)
+                start += step
+                self._left -= step
+                if not self._left:
+                    self._frame_ended(passed)
+            else:
+                start = self._feed_start(data, start, passed)
+        self._let_go()
 
     @property
     def _is_between(self) -> bool:
@@ -90,11 +90,15 @@ class Units:
     def release(self) -> bytes:
         """What has come of something that is not whole."""
         held = bytes(self._held_message + self._held)
+        self._let_go()
+        return held
+
+    def _let_go(self) -> None:
+        """What goes on from here is the rest of what has begun."""
         self._held.clear()
         self._held_message.clear()
         self._frame_is_rest = bool(self._left or self._head)
         self._message_is_rest = self._in_message
-        return held
 
     def _feed_head(self, data: bytes, units: list[Unit]) -> int:
         """Where the handshake ends in the data; it goes on as it comes."""
