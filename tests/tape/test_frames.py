@@ -12,7 +12,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 
 from farend.tape.format import Kind
-from farend.tape.frames import Frames, Inflater, inflaters
+from farend.tape.frames import Frames, Inflater, Passed, inflaters
 
 
 def frame(opcode, data=b"", *, mask=False, extensions=(), fin=True):
@@ -164,6 +164,26 @@ def test_what_had_come_of_a_compressed_message_is_inflated():
     frames.feed(b"\xc1\x05\xff\xff")
     assert frames.part() == b""
     assert frames.end()[0].payload == b""
+
+
+def test_only_what_is_compressed_is_inflated():
+    extension = PerMessageDeflate(False, False, 15, 15)
+    frames = Frames(Inflater(15, forgets=False))
+    [before] = frames.feed(frame(Opcode.TEXT, b"before", extensions=[extension]))
+    assert before.payload == "before"
+    frames.feed(frame(Opcode.TEXT, b"hello")[:-2])
+    assert frames.part() == b"hel"
+    assert frames.end() == [Passed(Kind.RAW, b"hel")]
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+@pytest.mark.parametrize("mask", [b"", b"\1\2\3\4"])
+def test_what_turns_out_to_be_no_frame_is_raw_as_it_came(cut, mask):
+    broken = b"\xc1" + bytes([3 | (0x80 if mask else 0)]) + mask + b"\xff\xff\xff"
+    frames = Frames(Inflater(15, forgets=False))
+    assert frames.feed(broken[:cut]) == []
+    assert frames.feed(broken[cut:]) == [Passed(Kind.RAW, broken)]
+    assert frames.end() == []
 
 
 @pytest.mark.parametrize(

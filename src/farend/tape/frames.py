@@ -18,6 +18,8 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _KNOWN: Final = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 _FIN, _COMPRESSED, _RESERVED = 0x80, 0x40, 0x30
 _WHOLE: Final = (_FIN | TEXT, _FIN | BINARY)
+_LARGE: Final = 4096
+"""Bytes from which on a copy less is worth a call more."""
 _MOST_INFLATED: Final = 256 << 20
 _END_OF_BLOCK: Final = b"\x00\x00\xff\xff"
 
@@ -34,6 +36,51 @@ class Passed(NamedTuple):
 
 class _Broken(Exception):
     """What comes is no frame."""
+
+    begun: bytes = b""
+    """What had come of it before."""
+
+
+class _Frame:
+    """A frame of which not all has come: what has, without its mask."""
+
+    __slots__ = ("_head", "_mask", "_pieces", "first", "fresh", "left", "size")
+
+    def __init__(self, head: bytes, first: int, left: int, mask: bytes) -> None:
+        self._head = head
+        self._mask = mask
+        self._pieces: list[bytes | bytearray] = []
+        self.first = first
+        self.left = left
+        self.size = 0
+        """Bytes of its payload that have come."""
+        self.fresh: list[bytes] = []
+        """Those of them that nobody was told of."""
+
+    @property
+    def payload(self) -> bytes:
+        """What has come of its payload."""
+        return b"".join(self._pieces)
+
+    def take(self, data: bytes, start: int) -> int:
+        """Take in more of it; gives where that ends in the data."""
+        end = min(start + self.left, len(data))
+        if end > start:
+            piece = _without(self._mask, data, start, end, self.size)
+            self.left -= len(piece)
+            self.size += len(piece)
+            self.fresh.append(piece)
+            if len(piece) >= _LARGE:
+                self._pieces.append(piece)
+            elif self._pieces and isinstance(self._pieces[-1], bytearray):
+                self._pieces[-1] += piece
+            else:
+                self._pieces.append(bytearray(piece))
+        return end
+
+    def raw(self, size: int) -> bytes:
+        """Its first bytes as they came: its head, and so many of its payload."""
+        return self._head + _without(self._mask, self.payload, 0, size)
 
 
 class Inflater:
@@ -88,8 +135,9 @@ class Frames:
 
     def __init__(self, inflater: Inflater | None = None) -> None:
         self._inflater = inflater
-        self._buffer = bytearray()
-        self._needed = 2
+        self._head = b""
+        """What has come of the first bytes of a frame."""
+        self._under_way: _Frame | None = None
         self._parts: list[bytes] = []
         self._sizes: list[int] = []
         self._opcode = CONTINUATION
@@ -99,8 +147,8 @@ class Frames:
         """Whether a frame or a message has begun that is not whole."""
         self._news: list[bytes] = []
         """What has come of a message that is not whole, and was not told."""
-        self._read = self._told = 0
-        """Bytes that were read of a frame that is not whole, and what they were when inflated."""
+        self._told = 0
+        """Bytes, when inflated, that were told of a frame that is not whole."""
         self._ahead: Inflater | None = None
         self.closed = False
         """Whether a close frame passed."""
@@ -109,19 +157,17 @@ class Frames:
         """What has passed with these bytes."""
         if self._is_broken:
             return [Passed(Kind.RAW, data)]
-        if self._buffer:
-            if len(self._buffer) + len(data) < self._needed:
-                self._buffer += data
-                return []
-            data = b"".join((self._buffer, data))
-            self._buffer.clear()
         passed: list[Passed] = []
+        if self._head:
+            data, self._head = self._head + data, b""
         start, size = 0, len(data)
         try:
             while start < size:
+                if self._under_way is not None:
+                    start = self._go_on(data, start, passed)
+                    continue
                 head = start + 2
                 if head > size:
-                    self._needed = head - start
                     break
                 first, length = data[start], data[start + 1] & 0x7F
                 if length == 126:
@@ -134,42 +180,39 @@ class Frames:
                 if data[start + 1] & 0x80:
                     head += 4
                 if head > size:
-                    self._needed = head - start
                     break
                 end = head + length
                 if end > size:
-                    self._needed = end - start
-                    break
-                payload = data[head:end]
-                if head != mask:
-                    payload = apply_mask(payload, data[mask:head])
-                if first in _WHOLE and not self._sizes and not self._read:  # what nearly every message is
+                    self._check(first)
+                    self._under_way = _Frame(data[start:head], first, length, data[mask:head])
+                    start = head
+                    continue
+                payload = _without(data[mask:head], data, head, end)
+                if first in _WHOLE and not self._sizes:  # what nearly every message is
                     passed.append(_message(first & 0x0F, payload, ()))
                 else:
+                    self._check(first)
                     self._frame(first, payload, passed)
                 start = end
-        except _Broken:
+        except _Broken as broken:
             self._is_broken = True
+            self._under_way = None
             passed += self._unfinished()
-            passed.append(Passed(Kind.RAW, data[start:]))
+            passed.append(Passed(Kind.RAW, broken.begun + data[start:]))
             self.is_within = False
             return passed
         if start < size:
-            self._buffer += data[start:] if start else data
-        self.is_within = start < size or bool(self._sizes)
+            self._head = data[start:]
+        self.is_within = start < size or self._under_way is not None or bool(self._sizes)
         return passed
 
     def part(self) -> bytes:
         """What has come of a message that is not whole, since this was asked before: without its mask, and inflated."""
-        data = self._buffer
-        head, mask = _head(data)
-        if head + self._read < len(data) and data[0] & 0x0F < CLOSE:
-            payload = bytes(memoryview(data)[head + self._read :])
-            if mask:
-                turned = self._read % 4
-                payload = apply_mask(payload, mask[turned:] + mask[:turned])
-            self._read += len(payload)
-            if self._inflater is not None and (data[0] & _COMPRESSED or self._inflates):
+        frame = self._under_way
+        if frame is not None and frame.first & 0x0F < CLOSE and frame.fresh:
+            payload = b"".join(frame.fresh)
+            frame.fresh.clear()
+            if self._is_compressed(frame.first):
                 payload = self._inflated_ahead(payload)
             self._told += len(payload)
             self._news.append(payload)
@@ -179,20 +222,46 @@ class Frames:
     def end(self) -> list[Passed]:
         """What had come of a message that was not complete, without its mask."""
         passed = self._unfinished()
-        data, self._buffer = bytes(self._buffer), bytearray()
-        if data:
-            passed.append(Passed(Kind.RAW, self._beginning(data)))
+        frame, self._under_way = self._under_way, None
+        if frame is not None:
+            passed.append(Passed(Kind.RAW, self._beginning(frame)))
+        elif self._head:
+            passed.append(Passed(Kind.RAW, b""))
+        self._head = b""
         return passed
 
-    def _frame(self, first: int, payload: bytes, passed: list[Passed]) -> None:
+    def _go_on(self, data: bytes, start: int, passed: list[Passed]) -> int:
+        """More of a frame has come; gives where it ends in the data."""
+        frame = self._under_way
+        assert frame is not None
+        before = frame.size
+        end = frame.take(data, start)
+        if not frame.left:
+            self._under_way = None
+            try:
+                self._frame(frame.first, frame.payload, passed)
+            except _Broken as broken:
+                broken.begun = frame.raw(before)
+                raise
+        return end
+
+    def _check(self, first: int) -> None:
+        """Whether a frame may begin so here."""
         opcode = first & 0x0F
         if opcode not in _KNOWN or first & _RESERVED or (first & _COMPRESSED and self._inflater is None):
             raise _Broken
+        if opcode < CLOSE and (opcode == CONTINUATION) == (not self._sizes):
+            raise _Broken
+
+    def _is_compressed(self, first: int) -> bool:
+        goes_on = first & 0x0F == CONTINUATION and self._inflates
+        return self._inflater is not None and bool(first & _COMPRESSED or goes_on)
+
+    def _frame(self, first: int, payload: bytes, passed: list[Passed]) -> None:
+        opcode = first & 0x0F
         if opcode >= CLOSE:
             passed.append(self._control(opcode, payload))
             return
-        if (opcode == CONTINUATION) == (not self._sizes):
-            raise _Broken
         last = bool(first & _FIN)
         if opcode != CONTINUATION:
             self._opcode = opcode
@@ -200,7 +269,7 @@ class Frames:
         if self._inflates:
             assert self._inflater is not None
             payload = self._inflater.part(payload, last=last)
-        told, self._read, self._told, self._ahead = self._told, 0, 0, None
+        told, self._told, self._ahead = self._told, 0, None
         if last and not self._sizes:
             passed.append(_message(self._opcode, payload, ()))
             return
@@ -237,13 +306,11 @@ class Frames:
         whole, self._parts, self._sizes = b"".join(self._parts), [], []
         return [Passed(Kind.RAW, whole)] if whole else []
 
-    def _beginning(self, data: bytes) -> bytes:
+    def _beginning(self, frame: _Frame) -> bytes:
         """The payload of a frame, as far as it came: what is masked or compressed could hide a secret."""
-        start, mask = _head(data)
-        payload = data[start:]
-        if mask and payload:
-            payload = apply_mask(payload, mask)
-        if self._inflater is not None and (data[0] & _COMPRESSED or self._inflates):
+        payload = frame.payload
+        if frame.first & 0x0F < CLOSE and self._is_compressed(frame.first):
+            assert self._inflater is not None
             try:
                 return self._inflater.part(payload, last=False)
             except _Broken:
@@ -251,12 +318,13 @@ class Frames:
         return payload
 
 
-def _head(data: bytes | bytearray) -> tuple[int, bytes]:
-    """Where the payload of a frame begins, and the mask that is on it, where there is one and it has come."""
-    if len(data) < 2:
-        return 2, b""
-    end = 2 + {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
-    return (end + 4, bytes(data[end : end + 4])) if data[1] & 0x80 else (end, b"")
+def _without(mask: bytes, data: bytes, start: int, end: int, turned: int = 0) -> bytes:
+    """Some of the data without the mask, where there is one; so many bytes were under it before."""
+    if not mask:
+        return data[start:end]
+    if turned := turned % 4:
+        mask = mask[turned:] + mask[:turned]
+    return apply_mask(data[start:end] if end - start < _LARGE else memoryview(data)[start:end], mask)
 
 
 def _message(opcode: int, payload: bytes, sizes: tuple[int, ...]) -> Passed:
