@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farend import InvalidArguments, WrongType
@@ -335,13 +335,43 @@ FILLERS = {
 }
 
 
+@pytest.fixture(params=["at once", "one by one"])
+def search(request):
+    """Rules, and whether all is looked for at once from the first byte on, or never."""
+    rules = Redaction(names=["account_id", "x", "id"])
+    at_once = rules.start()._hints._at_once
+    left, at_once._left = at_once._left, 0 if request.param == "at once" else 1 << 60
+    yield rules
+    at_once._left = left
+
+
 @pytest.mark.parametrize("filler", FILLERS.values(), ids=FILLERS)
-@given(st.lists(st.sampled_from(ATOMS), max_size=8), st.sampled_from(["latin-1", "utf-8"]))
-@settings(max_examples=300)
-def test_no_message_with_a_secret_is_passed_over(filler, atoms, encoding):
+@given(atoms=st.lists(st.sampled_from(ATOMS), max_size=8), encoding=st.sampled_from(["latin-1", "utf-8"]))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_message_with_a_secret_is_passed_over(search, filler, atoms, encoding):
     data = filler + "".join(atoms).encode(encoding) + filler
-    redactor = Redaction(names=["account_id", "x", "id"]).start()
+    redactor = search.start()
     assert redactor.may_hold(data) or not list(redactor.secrets(data, cut=True))
+
+
+@given(
+    filler=st.sampled_from([*FILLERS.values()]).filter(len),
+    atoms=st.lists(st.sampled_from(ATOMS), max_size=8),
+    encoding=st.sampled_from(["latin-1", "utf-8"]),
+)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_same_secrets_are_found_in_much_as_in_little(search, filler, atoms, encoding):
+    data = filler + "".join(atoms).encode(encoding) + filler
+    redactor = search.start()
+    names = [match.span() for match in redactor._names_in(data.lower())]
+    assert names == [match.span() for match in redactor._named.finditer(data.lower())]
+
+
+def test_a_name_far_from_its_separator_is_none_in_much(search):
+    much = b"-" * 2000
+    redactor = search.start()
+    assert redactor.data(much + b'"token"  :  "abcdef"') == much + b'"token"  :  "<secret:token:1>"'
+    assert redactor.data(much + b'"token"' + b" " * 200 + b': "defghi"').endswith(b'"defghi"')
 
 
 def test_without_any_rule_nothing_is_looked_for():

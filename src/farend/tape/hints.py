@@ -1,18 +1,21 @@
 """Tells which bytes are worth a closer look for secrets: this is asked of everything that is said, and so it is fast.
 
 A name is followed by a colon or by `=`. Where there is neither, there is no named secret. A short message is looked
-through for the rarest letter of each name. What is longer is looked through at the speed of memory, a byte at a time:
-for the separators, where they are rare, as in bytes that are no text; and else for names whose rarest letter is there.
+through for the rarest letter of each name. What is long is looked through for all names at once, where there is a
+library for that (`at_once.py`); and else at the speed of memory, a byte at a time: for the separators, where they are
+rare, as in bytes that are no text, or for names whose rarest letter is there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from farend.tape.at_once import AtOnce, Expression
+
 _COLON, _EQUALS, _J, _SPACE = b":=J "
-_SHORT: Final = 1024
+SHORT: Final = 1024
 """Bytes in which one expression finds out more quickly than many searches do."""
 _SAMPLE: Final = 4096
 _RARE: Final = 32
@@ -21,6 +24,11 @@ _LONGEST_NAME: Final = 64
 _JOINT: Final = rb"""[ \t\r\n"'\\]"""
 """What may stand between a name and its colon."""
 _SEPARATOR: Final = rb"""(?:\\*["']\s*:|[ \t]*:|=)"""
+_TOKENS: Final = [
+    Expression(rb"eyJ[\w-]{6,}\.[\w-]{6}|eyJ[\w.-]*\z"),
+    Expression(rb"""://[^/\s:@"']*:[^/\s@"']+(?:@|\z)"""),
+]
+"""What looks like a secret by itself, or like the beginning of one: a JSON Web Token, a password in a URL."""
 _FREQUENT: Final = "qjxzkvwybfgphmculdrnsoiate"
 """Letters, the rare ones first; what is none is rarer."""
 
@@ -49,6 +57,8 @@ class Hints:
         self._usual = usual
         self._in_short = any_of([*sorted(map(_around_its_rarest, split)), *([rb"/(?<=:/)/"] if usual else [])])
         self._needles = _needles(split, usual=usual)
+        self._token_needles = [_needle(token, re.compile(b"")) for token in (b"eyj", b"://")] if usual else []
+        self._at_once = AtOnce(_expressions(split, usual=usual))
         # Backwards, so that it says at once whether a name stands in front of a separator.
         backwards = [_backwards(name) for name in names]
         self._named = any_of([rb"""[:=]\s*(?:["']\\*)?(?:""" + b"|".join(backwards) + rb")"] if backwards else [])
@@ -61,7 +71,9 @@ class Hints:
 
     def are_in(self, data: bytes) -> bool:
         """Whether a closer look at it is worth the time."""
-        is_short = len(data) <= _SHORT
+        is_short = len(data) <= SHORT
+        if not is_short and (found := self._at_once.are_in(data)) is not None:
+            return found
         if not is_short and (data.count(b":", 0, _SAMPLE) + data.count(b"=", 0, _SAMPLE)) * _RARE > _SAMPLE:
             return self._are_named(data.lower())
         for byte, token in self._tokens:
@@ -73,16 +85,14 @@ class Hints:
             return False
         return self._are_separated(data)
 
+    def ends(self, low: bytes) -> list[int]:
+        """Where in much text, in lower case, a name and what separates it from its value may end, in order."""
+        found = self._at_once.ends(low, 0)
+        return sorted({*_ends(low, self._needles)}) if found is None else found
+
     def _are_named(self, low: bytes) -> bool:
-        """Whether a name is there, and a separator behind it."""
-        for rarest, needle, rest in self._needles:
-            if rarest in low:
-                at = low.find(needle)
-                while at >= 0:
-                    if rest.match(low, at + len(needle)):
-                        return True
-                    at = low.find(needle, at + 1)
-        return False
+        """Whether a name is there, and a separator behind it, or what is a hint by itself."""
+        return next(_ends(low, [*self._needles, *self._token_needles]), None) is not None
 
     def _are_separated(self, data: bytes) -> bool:
         """Whether a separator is there, and a name in front of it."""
@@ -110,8 +120,33 @@ def _needles(names: list[list[str]], *, usual: bool) -> list[_Needle]:
         needle.encode(): re.compile(b"(?:" + b"|".join(after) + b")" + _SEPARATOR) for needle, after in rests.items()
     }
     if usual:
-        found |= {b"bearer": re.compile(b" "), b"eyj": re.compile(b""), b"://": re.compile(b"")}
-    return [_Needle(min(needle, key=_frequency), needle, rest) for needle, rest in found.items()]
+        found[b"bearer"] = re.compile(b" ")
+    return [_needle(needle, rest) for needle, rest in found.items()]
+
+
+def _needle(needle: bytes, rest: re.Pattern[bytes]) -> _Needle:
+    return _Needle(min(needle, key=_frequency), needle, rest)
+
+
+def _ends(low: bytes, needles: Iterable[_Needle]) -> Iterator[int]:
+    """Where what follows a needle ends, needle by needle."""
+    for rarest, needle, rest in needles:
+        if rarest in low:
+            at = low.find(needle)
+            while at >= 0:
+                if match := rest.match(low, at + len(needle)):
+                    yield match.end()
+                at = low.find(needle, at + 1)
+
+
+def _expressions(names: list[list[str]], *, usual: bool) -> list[Expression]:
+    """What is looked for at once: names with a separator behind them come first."""
+    joint = rb"[-_]?"
+    spelled = [joint.join(_in_hexadecimal(word) for word in parts) for parts in names]
+    named = [rb"(?:%s)%s" % (b"|".join(spelled), _SEPARATOR)] if spelled else []
+    if usual:
+        named.append(b"bearer ")
+    return [Expression(b"|".join(named), any_case=True), *(_TOKENS if usual else [])] if named else []
 
 
 def _separators(ends: Iterable[str], *, usual: bool) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
@@ -165,6 +200,11 @@ def _in_any_case(text: str) -> bytes:
     return b"".join(
         b"[%c%c]" % (byte, byte - 32) if 97 <= byte <= 122 else re.escape(bytes([byte])) for byte in text.encode()
     )
+
+
+def _in_hexadecimal(word: str) -> bytes:
+    """An expression for the word, whatever bytes it has."""
+    return b"".join(b"%c" % byte if chr(byte).isalnum() and byte < 128 else rb"\x%02x" % byte for byte in word.encode())
 
 
 def _frequency(byte: int) -> int:

@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from farend.errors import InvalidArguments, WrongType
 from farend.tape.format import Headers, Line
-from farend.tape.hints import Hints, any_of, words
+from farend.tape.hints import SHORT, Hints, any_of, words
 
 NAMES: Final = (
     "authorization",
@@ -56,6 +56,8 @@ _IN_URL: Final = re.compile(rb"://[^/\s:@\"']*:([^/\s@\"']+)@")
 _IN_URL_CUT: Final = re.compile(_IN_URL.pattern + rb"|://[^/\s:@\"']*:(?!\d{1,5}\Z)([^/\s@\"']+)\Z")
 _NAME_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _LONGEST_NAME: Final = 64
+_LONGEST_NAMED: Final = 128
+"""Bytes of the longest name with what separates it from its value, in much text."""
 _BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 _IN_GROUP: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)(?:"\s*|\Z)|(-?\d[\d.eE+-]*)', re.DOTALL)
 _NUMBER: Final = re.compile(rb"-?\d[\d.eE+-]*")
@@ -237,7 +239,7 @@ class Redactor:
 
     def secrets(self, data: bytes, *, cut: bool = False) -> Iterator[_Secret]:
         """The secrets in `data`, by rule; with `cut`, the beginning of one at its end as well."""
-        for match in self._named.finditer(data.lower()):
+        for match in self._names_in(data.lower()):
             yield from self._after_name(match, data)
         if self._usual:
             if b"eyJ" in data:
@@ -252,6 +254,19 @@ class Redactor:
                 yield _Secret(*match.span(1 if own.groups else 0), b"own", match.start())
         if self._find is not None:
             yield from self._found(self._find, data)
+
+    def _names_in(self, low: bytes) -> Iterator[re.Match[bytes]]:
+        """The names of secrets, with what separates them from their values."""
+        if len(low) <= SHORT:
+            yield from self._named.finditer(low)
+            return
+        done = 0
+        for end in self._hints.ends(low):
+            if end > done and (name := self._named.search(low, max(done, end - _LONGEST_NAMED), end)):
+                match = self._named.match(low, name.start())  # once more, for the blanks behind it
+                assert match is not None
+                done = match.end()
+                yield match
 
     def _after_name(self, match: re.Match[bytes], data: bytes) -> Iterator[_Secret]:
         start, named = match.end(), match.start()

@@ -1,0 +1,111 @@
+"""Looks for many things at once, with the processor's vector instructions, where Hyperscan is there (`farend[fast]`).
+
+Hyperscan makes tables of what is looked for. That takes as long as to look through some megabytes without them, so it
+is done once so much has come, and once for all tapes of a process that look for the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+try:
+    import hyperscan as _hyperscan
+except ImportError:
+    _hyperscan = None  # type: ignore[assignment]
+
+WORTH_IT: Final = 1 << 20
+"""Bytes that are looked through without tables before they are made."""
+
+Note = Callable[[int, int], bool]
+"""Told the number of an expression and where a match of it ends; True ends the search."""
+
+
+class Expression(NamedTuple):
+    """What is looked for, as `re` and Hyperscan both read it; with `any_case`, in capital and small letters."""
+
+    pattern: bytes
+    any_case: bool = False
+
+
+class AtOnce:
+    r"""Looks for all expressions in one pass. It answers None where it cannot, or where that is not worth it yet.
+
+    >>> keys = AtOnce([Expression(rb"key *=", any_case=True)], worth_it=0)
+    >>> keys.are_in(b"Key = 1"), keys.are_in(b"key: 1"), keys.ends(b"key=1, KEY =2", 0)
+    (True, False, [4, 12])
+
+    `worth_it` is how many bytes are left to others first.
+    """
+
+    def __init__(self, expressions: list[Expression], *, worth_it: int = WORTH_IT) -> None:
+        self._expressions = tuple(expressions)
+        self._left = worth_it
+
+    def are_in(self, data: bytes) -> bool | None:
+        """Whether any of the expressions matches somewhere."""
+        found: list[int] = []
+
+        def note(number: int, end: int) -> bool:
+            found.append(number)
+            return True
+
+        return bool(found) if self._scanned(data, note) else None
+
+    def ends(self, data: bytes, number: int) -> list[int] | None:
+        """Where the matches of the expression with this number end, in order."""
+        found: set[int] = set()
+
+        def note(which: int, end: int) -> bool:
+            if which == number:
+                found.add(end)
+            return False
+
+        return sorted(found) if self._scanned(data, note) else None
+
+    def _scanned(self, data: bytes, note: Note) -> bool:
+        """Whether all of it was looked through, or as much as was asked for."""
+        if self._left > 0:
+            self._left -= len(data)
+            return False
+        tables = _tables(self._expressions)
+        return tables is not None and tables.scan(data, note)
+
+
+class _Tables:
+    """What Hyperscan has made of some expressions: a database, and the room in which one search at a time can work."""
+
+    def __init__(self, expressions: tuple[Expression, ...]) -> None:
+        self._free = threading.Lock()
+        self._database = _hyperscan.Database(mode=_hyperscan.HS_MODE_BLOCK)
+        self._database.compile(
+            expressions=[one.pattern for one in expressions],
+            ids=list(range(len(expressions))),
+            elements=len(expressions),
+            flags=[_hyperscan.HS_FLAG_CASELESS if one.any_case else 0 for one in expressions],
+        )
+
+    def scan(self, data: bytes, note: Note) -> bool:
+        """Look through it. False where another thread does just now, and nothing was done."""
+        if not self._free.acquire(blocking=False):
+            return False
+        try:
+            with contextlib.suppress(_hyperscan.ScanTerminated):
+                self._database.scan(data, lambda number, start, end, flags, context: note(number, end))
+        finally:
+            self._free.release()
+        return True
+
+
+@functools.lru_cache(maxsize=32)
+def _tables(expressions: tuple[Expression, ...]) -> _Tables | None:
+    """The tables for these; None where there can be none."""
+    if _hyperscan is None or not expressions:
+        return None
+    try:
+        return _Tables(expressions)
+    except _hyperscan.error:  # these are too large, or too many
+        return None
