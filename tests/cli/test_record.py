@@ -167,7 +167,7 @@ def test_progress_is_for_terminals(monkeypatch, capsys):
     from farend.cli import recording as record
 
     class Proxy:
-        connections, lines = 1, 2000
+        connections, lines, put_together = 1, 2000, 0.0
 
     assert record._progress(Proxy, "before") == "before"
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -175,3 +175,20 @@ def test_progress_is_for_terminals(monkeypatch, capsys):
     assert shown == "1 connection, 2,000 lines"
     assert record._progress(Proxy, shown) == shown
     assert capsys.readouterr().err.count("2,000 lines") == 1
+    Proxy.put_together = 0.25
+    assert record._progress(Proxy, shown) == "the tape is put together: 25%"
+    assert capsys.readouterr().err.startswith("\rthe tape is put together: 25%")
+
+
+def test_much_is_put_together_on_the_way_out(tmp_path):
+    tape = tmp_path / "tape.jsonl"
+    said = b"0123456789abcde\n" * 1_000_000
+    with TcpServer(Script().expect(said)) as server:
+        with farend(server.url, "--tape", tape, "--json", "--connections", 1) as program:
+            with socket.create_connection(("127.0.0.1", json.loads(program.stdout.readline())["port"]), 30) as client:
+                client.sendall(said)
+            out, err = program.communicate(timeout=60)
+    assert (program.returncode, err) == (0, "")
+    assert b"".join(payloads(tape)) == said
+    assert [*tmp_path.iterdir()] == [tape]
+    assert json.loads(out)["lines"] == len(tape.read_text().splitlines()) - 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -40,6 +41,7 @@ from farend import (
     until,
 )
 from farend.tape.format import Kind
+from farend.tape.recorder import Recorder
 
 SENDS_A_RESET = struct.pack("ii", 1, 0)
 
@@ -836,6 +838,19 @@ def test_a_killed_recorder_has_lost_nothing_that_was_said(tape):
     ]
 
 
+def test_a_killed_recorder_has_all_of_much_that_was_said(tape):
+    said = os.urandom(300_000)
+    with TcpServer() as server:
+        with recorder(server.url, tape) as (process, port), socket.create_connection(("127.0.0.1", port), 10) as client:
+            peer = server.accept()
+            client.sendall(said)
+            peer.expect(said)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        server.close()
+    assert b"".join([line.payload for line in read(tape) if line.kind is Kind.MESSAGE]) == said
+
+
 def read_exactly(sock, size):
     data = b""
     while len(data) < size:
@@ -852,9 +867,10 @@ def read_head(sock):
     return head
 
 
-def test_a_killed_recorder_has_what_had_come_of_messages(tape):
+@pytest.mark.parametrize("first", [b'{"token": "s3cr3t-1", "list": [', b'{"list": ['], ids=["secret", "no secret"])
+def test_a_killed_recorder_has_what_had_come_of_messages(tape, first):
     mask = b"abcd"
-    said = b'{"token": "s3cr3t-1", "list": [' + b"123456, " * 50_000
+    said = first + b"123456, " * 50_000
     begun = b"\x81\xff" + (1 << 20).to_bytes(8) + mask + apply_mask(said, mask)
     answered = b"\x01\x03hel\x80\x02l"
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -957,6 +973,16 @@ def test_a_full_disk_disturbs_no_traffic(small_disk):
     lines = read(tape)  # to the last one that was whole
     assert 5 < len(lines) < 2 * count
     assert all(line.payload in (said, b"ok") for line in lines[2:])
+
+
+def test_a_disk_that_is_full_when_the_tape_is_closed_keeps_what_was_said(small_disk):
+    tape = small_disk / "tape.jsonl"
+    said = b"x" * 36_000
+    recorder = Recorder(tape, "tcp", now=0.0)
+    recorder.connection(0.0).data(0.0, "client", said)
+    recorder.close()
+    assert re.search(r"cannot be put together: No space left .* tape.jsonl.bulk beside it", str(recorder.error))
+    assert [line.payload for line in read(tape)] == [said]
 
 
 def test_a_read_only_folder_is_an_error_at_once(small_disk):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def run(wish: Wish) -> None:
 
 async def _record(proxy: Proxy, wish: Wish, voice: Voice) -> None:
     with signalled(asyncio.get_running_loop()) as stop:
-        async with proxy:
+        async with _watched(proxy), proxy:
             wish.where.tell(proxy.port)
             voice.say(
                 f"Point your client at {proxy.url}, {_task(proxy, wish)}. Ctrl-C ends it.\nport {proxy.port}",
@@ -92,12 +93,11 @@ async def _record(proxy: Proxy, wish: Wish, voice: Voice) -> None:
                 target=proxy.server,
                 **wish.told,
             )
-            began, shown = time.monotonic(), ""
+            began = time.monotonic()
             while not stop.is_set() and not _is_done(proxy, wish, time.monotonic() - began):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_patience(wish, time.monotonic() - began)):
                         await stop.wait()
-                shown = _progress(proxy, shown)
 
 
 def _task(proxy: Proxy, wish: Wish) -> str:
@@ -122,13 +122,31 @@ def _patience(wish: Wish, passed: float) -> float:
     return PROGRESS if wish.seconds is None else max(0.0, min(PROGRESS, wish.seconds - passed))
 
 
+@contextlib.asynccontextmanager
+async def _watched(proxy: Proxy) -> AsyncIterator[None]:
+    """Progress is shown meanwhile, and while the tape is closed, which can take a while."""
+
+    async def watch() -> None:
+        shown = ""
+        while True:
+            await asyncio.sleep(PROGRESS)
+            shown = _progress(proxy, shown)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 def _progress(proxy: Proxy, shown: str) -> str:
     """One line that is written over, on a terminal alone."""
     if not sys.stderr.isatty():
         return shown
-    now = _counts(proxy)
+    now = f"the tape is put together: {proxy.put_together:.0%}" if proxy.put_together else _counts(proxy)
     if now != shown:
-        click.echo(f"\r{now}  ", nl=False, err=True)
+        click.echo(f"\r{now}".ljust(len(shown) + 1), nl=False, err=True)
     return now
 
 

@@ -202,6 +202,8 @@ class Proxy:
         self._home: asyncio.AbstractEventLoop | None = None
         self._background = self._began = self._over = False
         self._recorder: Recorder | None = None
+        self.put_together = 0.0
+        """How much is on the tape of what stood beside it, from 0 to 1, while it is being closed."""
         self._connections = 0
         self._pipes: dict[Pipe, None] = {}
         self._addresses: list[tuple[Any, ...]] = []
@@ -432,8 +434,9 @@ class Proxy:
         for _ in range(QUIET_TURNS):
             if self._planned.drivers:
                 await asyncio.sleep(0)
-        if self._recorder is not None:
-            self._recorder.close()
+        for share in self._recorder.closing() if self._recorder is not None else ():
+            self.put_together = share
+            await asyncio.sleep(0)
 
     async def _until_quiet(self) -> None:
         turns, seen = 0, -1

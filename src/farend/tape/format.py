@@ -8,7 +8,8 @@
 
 A payload stands in one of three fields. `json` holds an object or an array, spelled just as it was on the wire: it
 is the last field of its line, so that the reader can take it out as it stands. `text` holds other text. `base64`
-holds what is no text. `docs/tape.schema.json` says the same to machines.
+holds what is no text. While a tape is recorded, a payload that is much may stand beside it, and `bulk` says where
+(`bulk.py`). `docs/tape.schema.json` says the same to machines.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import binascii
 import enum
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from farend.errors import NotATape, TapeDamaged, TapeTooNew
+from farend.errors import NotATape, TapeDamaged, TapeTooLarge, TapeTooNew
 
 try:
     from pybase64 import b64encode as _in_base64  # many times as fast
@@ -36,6 +37,7 @@ MAX_LINE: Final = 64 << 20
 
 Wire: TypeAlias = Literal["tcp", "websocket"]
 Side: TypeAlias = Literal["client", "server"]
+Much: TypeAlias = Callable[[int, int], bytes]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 WIRES: Final = ("tcp", "websocket")
 SIDES: Final[tuple[Side, Side]] = ("client", "server")
@@ -233,18 +235,23 @@ def parsed_header(text: str, source: str) -> Header:
     return Header(fields["wire"], when, target, farend or "", version)
 
 
-def parsed_line(text: str, wire: Wire, number: int, source: str) -> Line:
-    """The line that the text spells. Raises `TapeDamaged`, which names the line and what is wrong with it."""
+def parsed_line(text: str, wire: Wire, number: int, source: str, much: Much | None = None) -> Line:
+    """The line that the text spells. Raises `TapeDamaged`, which names the line and what is wrong with it.
+
+    `much` gives the payload that stands beside the tape, of this offset and size in bytes.
+    """
     fields = _object(text)
     try:
         if fields is None:
             raise ValueError("it is no JSON object")
-        return _line(fields, text, wire)
+        return _line(fields, text, wire, much)
+    except TapeTooLarge:
+        raise
     except ValueError as error:
         raise TapeDamaged(f"{source}, line {number}: {error}", line=number) from None
 
 
-def _line(fields: Mapping[str, Any], text: str, wire: Wire) -> Line:
+def _line(fields: Mapping[str, Any], text: str, wire: Wire, much: Much | None) -> Line:
     connection, kind, sender, at = (fields.get(name) for name in ("connection", "kind", "from", "at"))
     if type(connection) is not int or connection < 1:
         raise ValueError(f"its connection is {connection!r}, and not a number from 1")
@@ -261,7 +268,7 @@ def _line(fields: Mapping[str, Any], text: str, wire: Wire) -> Line:
         kind=_KINDS[kind],
         sender=sender,
         at=at,
-        payload=_payload(fields, text, wire, kind),
+        payload=_payload(fields, text, wire, kind, much),
         code=_known(fields, "code", int),
         reason=_known(fields, "reason", str) or "",
         target=_known(fields, "target", str),
@@ -272,7 +279,7 @@ def _line(fields: Mapping[str, Any], text: str, wire: Wire) -> Line:
 
 
 _KINDS: Final = {str(kind): kind for kind in Kind}
-_PAYLOADS: Final = {"json", "text", "base64"}
+_PAYLOADS: Final = {"json", "text", "base64", "bulk"}
 _EXAMPLE: Final = Header("tcp", farend="0.1.0")
 
 
@@ -291,7 +298,16 @@ def _known(fields: Mapping[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _payload(fields: Mapping[str, Any], text: str, wire: Wire, kind: str) -> str | bytes | None:
+def _payload(fields: Mapping[str, Any], text: str, wire: Wire, kind: str, much: Much | None) -> str | bytes | None:
+    if "bulk" in fields:
+        where = fields["bulk"]
+        if not isinstance(where, list) or len(where) != 2 or any(type(one) is not int or one < 0 for one in where):
+            raise ValueError(f"its bulk is {where!r}, and not an offset and a size in bytes")
+        if much is None:
+            raise ValueError("what was said stands beside the tape, and that is not at hand")
+        data = much(*where)
+        is_text = wire == "websocket" and kind == Kind.MESSAGE and fields.get("binary") is not True
+        return data.decode("utf-8", "surrogatepass") if is_text else data
     if "base64" in fields:
         try:
             return base64.b64decode(fields["base64"], validate=True)

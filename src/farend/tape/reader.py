@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeTorn, TapeUnavailable, WrongType
+from farend.tape.bulk import BulkReader
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
 from farend.tape.unfinished import beside
 
@@ -62,6 +63,7 @@ class TapeReader(Iterator[Line]):
         """The number of the line that was read last; the header is line 1."""
         self._max_line = max_line
         self._beside = beside(self.path) if unfinished else []
+        self._bulk = BulkReader(Path(os.path.realpath(self.path)))
         try:
             self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
         except OSError as error:
@@ -83,6 +85,7 @@ class TapeReader(Iterator[Line]):
     def close(self) -> None:
         """Close the file. To do it twice does no harm."""
         self._file.close()
+        self._bulk.close()
 
     @property
     def position(self) -> Position:
@@ -105,7 +108,7 @@ class TapeReader(Iterator[Line]):
             if not raw.isspace():
                 break
         try:
-            return parsed_line(self._text(raw), self.header.wire, self.number, str(self.path))
+            return parsed_line(self._text(raw), self.header.wire, self.number, str(self.path), self._much)
         except TapeDamaged:
             if raw.endswith(b"\n"):
                 raise
@@ -129,13 +132,21 @@ class TapeReader(Iterator[Line]):
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be read: {error.strerror}") from None
         self.number += 1
-        if len(raw) > self._max_line:
+        self._check_size(len(raw))
+        return raw
+
+    def _much(self, offset: int, size: int) -> bytes:
+        """The payload that stands beside the tape there."""
+        self._check_size(size)
+        return self._bulk.read(offset, size)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_line:
             raise TapeTooLarge(
                 f"{self.path}, line {self.number}: it is longer than {self._max_line:,} bytes; if it is meant to be, "
                 "read it with a larger max_line=",
                 line=self.number,
             )
-        return raw
 
     def _text(self, raw: bytes) -> str:
         try:

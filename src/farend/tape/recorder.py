@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, base64_of, line_text, payload_text, text_of
+from farend.tape.bulk import MUCH, bulk_field
+from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, line_text
 from farend.tape.redaction import RedactedStream, Redaction
+from farend.tape.spelling import separated, spelled
 from farend.tape.unfinished import Unfinished
 from farend.tape.writer import STEP, TapeWriter
 
 _MEANINGLESS: Final = {"sec-websocket-key", "sec-websocket-accept", "date"}
 """Header fields that are new in each handshake, and say nothing."""
 _OTHER: Final[dict[Side, Side]] = {"client": "server", "server": "client"}
-_LARGE: Final = 4096
-_NEWLINE: Final = ord("\n")
-_OPENS: Final = b"{["
 
 
 class Recorder:
@@ -68,9 +68,33 @@ class Recorder:
 
     def close(self) -> None:
         """The tape is complete."""
+        deque(self.closing(), maxlen=0)
+
+    def closing(self) -> Iterator[float]:
+        """The tape is complete, once all steps of this are done; each tells how far that is, from 0 to 1."""
         for connection in list(self.under_way):
             connection.over()
-        self.writer.close()
+        yield from self.writer.closing()
+        if self.writer.error is not None:
+            self.fail(self.writer.error)
+
+
+class _UnderWay:
+    """What has come of a message that is not whole."""
+
+    def __init__(self, beside: Unfinished, stream: RedactedStream) -> None:
+        self.beside = beside
+        self.stream = stream
+        self.size = 0
+        """Bytes that have come."""
+        self.begin: int | None = None
+        """Where in the bulk these stand, where they stand there as they came, and together."""
+
+    def came(self, size: int, at: int | None) -> None:
+        """So many more have come, which stand in the bulk there, or elsewhere."""
+        follows = not self.size or (self.begin is not None and at == self.begin + self.size)
+        self.begin = None if at is None or not follows else at - self.size
+        self.size += size
 
 
 class ConnectionRecorder:
@@ -84,11 +108,14 @@ class ConnectionRecorder:
         self._began = now
         self._streams: dict[Side, RedactedStream] = {side: self._redactor.stream() for side in SIDES}
         self._is_tcp = recorder.wire == "tcp"
-        self._heads = {side: f'{{"connection":{number},"kind":"message","from":"{side}",' for side in SIDES}
+        self._heads, self._part_heads = (
+            {side: f'{{"connection":{number},"kind":"{kind}","from":"{side}",' for side in SIDES}
+            for kind in (Kind.MESSAGE, Kind.RAW)
+        )
         self._at = ""
         """The time as lines have it, and from when until when it is the time."""
         self._since, self._until = now, now
-        self._unfinished: dict[Side, tuple[Unfinished, RedactedStream]] = {}
+        self._unfinished: dict[Side, _UnderWay] = {}
         """What has come of messages that are not whole."""
 
     def connect(self, now: float, target: str | None = None, headers: Headers = ()) -> None:
@@ -110,7 +137,8 @@ class ConnectionRecorder:
             self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
         elif self._recorder.error is None:
             try:
-                self._write_payload(now, sender, self._redactor.said(payload) if self._redacts else payload)
+                if not self._completed(now, sender, payload):
+                    self._write_message(now, sender, self._redactor.said(payload) if self._redacts else payload)
             except Exception as error:
                 self._recorder.fail(error)
         if self._unfinished:
@@ -122,29 +150,48 @@ class ConnectionRecorder:
             return
         if sender not in self._unfinished:
             beside = Unfinished(self._recorder.writer.path, self.number, sender)
-            self._unfinished[sender] = beside, self._redactor.stream()
+            self._unfinished[sender] = _UnderWay(beside, self._redactor.stream())
             self._recorder.under_way.add(self)
+        message = self._unfinished[sender]
         try:
-            beside, stream = self._unfinished[sender]
-            if self._redacts:
-                data = stream.feed(data)
-            if data:
-                line = self._line(now, Kind.RAW, sender, payload=data)
-                beside.write((line_text(line, self._recorder.wire) + "\n").encode("utf-8", "backslashreplace"))
+            written = message.stream.feed(data) if self._redacts else data
+            is_bulk = written is data and (message.begin is not None if message.size else len(data) >= MUCH)
+            at = self._recorder.writer.put_beside(data) if is_bulk else None
+            message.came(len(data), at)
+            begun = self._part_heads[sender] + self._time(now)
+            if at is not None:
+                message.beside.write(begun.encode() + bulk_field(at, len(data)))
+            elif written:
+                message.beside.write(*spelled(begun, (written,), bytes_are_usual=True, readable=len(written) < MUCH))
         except Exception as error:
             self._recorder.fail(error)
 
+    def _completed(self, now: float, sender: Side, payload: str | bytes) -> bool:
+        """Whether the parts of a message that have come stand in the bulk, and now the rest does as well."""
+        message = self._unfinished.get(sender)
+        if message is None or message.begin is None:
+            return False
+        data = _bytes(payload)
+        rest = data[message.size :]
+        if self._redacts and message.stream.feed(rest) is not rest:
+            return False  # there is a secret in it
+        message.came(len(rest), self._recorder.writer.put_beside(rest))
+        if message.begin is None:
+            return False  # others wrote meanwhile
+        self._write_bulk_line(now, sender, payload, message.begin, len(data))
+        return True
+
     def _settle(self, sender: Side) -> None:
         """What stands beside the tape in parts is on it as a whole."""
-        if sender in self._unfinished:
-            beside, _ = self._unfinished[sender]
-            self._unfinished[sender] = beside, self._redactor.stream()
-            beside.clear()
+        message = self._unfinished.get(sender)
+        if message is not None and message.size:
+            self._unfinished[sender] = _UnderWay(message.beside, self._redactor.stream())
+            message.beside.clear()
 
     def over(self) -> None:
         """There is no connection any more."""
-        for beside, _ in self._unfinished.values():
-            beside.close()
+        for message in self._unfinished.values():
+            message.beside.close()
         self._unfinished.clear()
         self._recorder.under_way.discard(self)
 
@@ -186,27 +233,38 @@ class ConnectionRecorder:
             self._recorder.fail(error)
 
     def _write_data(self, now: float, sender: Side, data: bytes) -> None:
-        if not data:
-            return
-        if data[-1] == _NEWLINE and data[0] in _OPENS:
-            self._write_payload(now, sender, *_json_lines(data))
-        else:
-            self._write_payload(now, sender, data)
+        if len(data) < MUCH or not self._write_much(now, sender, data):
+            self._write_payloads(now, sender, separated(data) if data else ())
 
-    def _write_payload(self, now: float, sender: Side, *parts: str | bytes) -> None:
-        """A line for each part."""
+    def _write_message(self, now: float, sender: Side, payload: str | bytes) -> None:
+        if len(payload) < MUCH or not self._write_much(now, sender, payload):
+            self._write_payloads(now, sender, (payload,))
+
+    def _write_payloads(self, now: float, sender: Side, payloads: Sequence[str | bytes]) -> None:
+        """A line for each payload."""
+        if payloads:
+            lines = spelled(self._heads[sender] + self._time(now), payloads, bytes_are_usual=self._is_tcp)
+            self._recorder.writer.write_bytes(*lines, lines=len(payloads))
+
+    def _write_much(self, now: float, sender: Side, payload: str | bytes) -> bool:
+        """A line for a payload that is spelled only in the end; False where it has to be at once."""
+        data = _bytes(payload)
+        begin = self._recorder.writer.put_beside(data)
+        if begin is None:
+            return False
+        self._write_bulk_line(now, sender, payload, begin, len(data))
+        return True
+
+    def _write_bulk_line(self, now: float, sender: Side, payload: str | bytes, begin: int, size: int) -> None:
+        binary = isinstance(payload, bytes) and not self._is_tcp
+        begun = (self._heads[sender] + self._time(now)).encode()
+        self._recorder.writer.write_bytes(begun + bulk_field(begin, size, binary=binary))
+
+    def _time(self, now: float) -> str:
+        """The time as lines have it."""
         if not self._since <= now < self._until:
             self._look_at_clock(now)
-        begun, write = self._heads[sender] + self._at, self._recorder.writer.write_bytes
-        first = parts[0]
-        if len(first) > _LARGE and len(parts) == 1 and isinstance(first, bytes) and text_of(first) is None:
-            # As it is, for each copy of much takes long.
-            write(begun.encode(), b'"base64":"', base64_of(first), b'"}\n')
-            return
-        lines = f"{begun}{payload_text(first, bytes_are_usual=self._is_tcp)}}}\n"
-        for part in parts[1:]:
-            lines += f"{begun}{payload_text(part, bytes_are_usual=self._is_tcp)}}}\n"
-        write(lines.encode("utf-8", "backslashreplace"))
+        return self._at
 
     def _look_at_clock(self, now: float) -> None:
         """It is another time than it was, by the step to which times are rounded."""
@@ -238,6 +296,5 @@ def _kept(headers: Headers) -> Headers:
     return tuple(pair for pair in headers if pair[0].lower() not in _MEANINGLESS)
 
 
-def _json_lines(data: bytes) -> Iterable[bytes]:
-    """Each line by itself: lines that come together today may come one by one tomorrow."""
-    return data.splitlines(keepends=True) if b"\r" not in data else [line + b"\n" for line in data[:-1].split(b"\n")]
+def _bytes(payload: str | bytes) -> bytes:
+    return payload if isinstance(payload, bytes) else payload.encode("utf-8", "surrogatepass")

@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from farend.tape import files
 from farend.tape.format import Side
 
 _NAME: Final = re.compile(r"\.(\d+)-(client|server)\.part\Z")
@@ -29,7 +30,7 @@ class Unfinished:
         self._is_empty = True
         self._failed = False
 
-    def write(self, line: bytes) -> None:
+    def write(self, *line: bytes) -> None:
         """More of the message has come. Where it cannot be written, the tape will tell, or will have room."""
         if self._failed:
             return
@@ -37,7 +38,7 @@ class Unfinished:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
             self._is_empty = False
-            if os.write(self._file, line) < len(line):
+            if files.write(self._file, line) < sum(map(len, line)):
                 raise OSError(errno.ENOSPC, "No space left on device")
         except OSError:
             self.close()

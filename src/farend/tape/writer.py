@@ -1,20 +1,25 @@
 """Writes tapes, one line at a time: when `write` returns, the system has the line, and a recorder may be killed.
 
 Nothing is kept in memory. A line that does not fit on the disk is taken back, so that the tape ends with a whole one.
+What is much stands beside the tape until it is closed (`bulk.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from farend.errors import TapeUnavailable, WrongState, WrongType
+from farend.tape import files
+from farend.tape.bulk import Bulk, bulk_of, put_together, rest_of
 from farend.tape.format import Header, Line, Wire, header_text, line_text
 from farend.tape.unfinished import beside
 from farend.version import __version__
@@ -59,12 +64,14 @@ class TapeWriter:
         """How many lines were written, the header not counted."""
         self.error: TapeUnavailable | None = None
         self._size = 0
+        self._real = Path(os.path.realpath(self.path))  # where a link leads: that file is replaced by the whole tape
         try:
             self._file: int | None = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o644)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
-        for left in beside(self.path):  # by who was killed while he wrote the tape that this one replaces
-            left.unlink(missing_ok=True)
+        self._bulk = Bulk(self._real) if (is_file := stat.S_ISREG(os.fstat(self._file).st_mode)) else None
+        for left in [*beside(self.path), *rest_of(self._real)] if is_file else []:
+            left.unlink(missing_ok=True)  # by who was killed while he wrote the tape that this one replaces
         when = None if times is None else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
             self.write_bytes(_bytes(header_text(Header(wire, when, target, __version__))))
@@ -82,10 +89,34 @@ class TapeWriter:
         self.close()
 
     def close(self) -> None:
-        """Close the file. To do it twice does no harm."""
+        """Close the file, once all is on it. To do it twice does no harm."""
+        deque(self.closing(), maxlen=0)
+
+    def closing(self) -> Iterator[float]:
+        """Close the file, step by step where much stands beside it, so that others can have a turn.
+
+        Each step tells how much of that is on the tape, from 0 to 1.
+
+        Where all of it cannot be had on the tape, it is left as it is, and can be read; `error` says so.
+        """
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+        bulk, self._bulk = self._bulk, None
+        if bulk is not None:
+            bulk.close()
+            if bulk.is_there:
+                yield from self._put_together()
+
+    def _put_together(self) -> Iterator[float]:
+        try:
+            self.lines = yield from put_together(self._real, self.wire)
+        except OSError as error:
+            self.error = self.error or TapeUnavailable(
+                error.errno,
+                f"the tape {self.path} cannot be put together: {error.strerror}; "
+                f"it is read together with {bulk_of(self._real).name} beside it, so keep both",
+            )
 
     def at(self, seconds: float) -> float | None:
         """A time as the tape has it: rounded, or left out."""
@@ -99,30 +130,49 @@ class TapeWriter:
                 line = replace(line, at=at)
         self.write_bytes(_bytes(line_text(line, self.wire)))
 
-    def write_bytes(self, *parts: bytes) -> None:
-        """Write whole lines that are spelled already, in one or several parts."""
+    def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
+        """Write whole lines that are spelled already, so many, in one or several parts."""
+        file = self._open_file()
+        try:
+            size, written = sum(map(len, parts)), files.write(file, parts)
+            while written < size:
+                written += os.write(file, b"".join(parts)[written:])
+        except OSError as error:
+            self._take_back()
+            self._fail(error)
+        self._size += written
+        self.lines += lines
+
+    def put_beside(self, payload: bytes) -> int | None:
+        """Write a payload, or more of one, beside the tape; gives where it begins. None where nothing can stand there.
+
+        `bulk_field` of it ends a line on the tape.
+        """
+        self._open_file()
+        if self._bulk is None:
+            return None
+        try:
+            return self._bulk.write(payload)
+        except OSError as error:
+            if self._bulk.is_there:
+                self._fail(error)
+            self._bulk = None
+            return None
+
+    def _open_file(self) -> int:
         if self.error is not None:
             raise self.error
         if self._file is None:
             raise WrongState(f"the tape {self.path} is closed")
-        try:
-            if len(parts) == 1:
-                data = parts[0]
-                size, written = len(data), os.write(self._file, data)
-            else:
-                size, written = sum(map(len, parts)), _gathered(self._file, parts)
-            while written < size:
-                written += os.write(self._file, b"".join(parts)[written:])
-        except OSError as error:
-            self._take_back()
-            self.error = TapeUnavailable(
-                error.errno,
-                f"the tape {self.path} cannot be written any more: {error.strerror}; "
-                f"it holds the {self.lines:,} lines that were said before",
-            )
-            raise self.error from None
-        self._size += written
-        self.lines += 1
+        return self._file
+
+    def _fail(self, error: OSError) -> NoReturn:
+        self.error = TapeUnavailable(
+            error.errno,
+            f"the tape {self.path} cannot be written any more: {error.strerror}; "
+            f"it holds the {self.lines:,} lines that were said before",
+        )
+        raise self.error from None
 
     def _take_back(self) -> None:
         assert self._file is not None
@@ -130,9 +180,6 @@ class TapeWriter:
             os.ftruncate(self._file, self._size)
 
 
-_gathered: Callable[[int, Sequence[bytes]], int] = getattr(
-    os, "writev", lambda file, parts: os.write(file, b"".join(parts))
-)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 

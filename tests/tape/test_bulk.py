@@ -1,0 +1,350 @@
+"""What is much stands beside the tape while it is recorded, and on it in the end, as if it had been written there."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farend import TapeDamaged, TapeReader, TapeTooLarge, TapeUnavailable, TapeWriter
+from farend.tape import recorder as recording
+from farend.tape.bulk import MUCH, bulk_field, bulk_of, put_together
+from farend.tape.index import index
+from farend.tape.recorder import Recorder
+
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "docs" / "tape.schema.json").read_text())
+)
+MUCH_TEXT = b"much of it, " * (MUCH // 10)
+MUCH_JSON = json.dumps({"list": [*range(10_000)]}).encode()
+MUCH_ELSE = b"\xff\0" * MUCH
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "feed.jsonl"
+
+
+@pytest.fixture
+def recorder(path):
+    recorder = Recorder(path, "tcp", now=0.0)
+    yield recorder
+    recorder.close()
+
+
+def payloads(path, **options):
+    with TapeReader(path, **options) as tape:
+        return [line.payload for line in tape]
+
+
+# -- written and put together ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [MUCH_TEXT, MUCH_JSON + b"\n", MUCH_ELSE], ids=["text", "json", "no text"])
+def test_much_is_beside_the_tape_until_it_is_closed(path, recorder, payload):
+    connection = recorder.connection(0.0)
+    connection.data(0.5, "client", payload)
+    connection.data(0.6, "server", b"ok\n")
+    assert bulk_of(path).read_bytes() == payload
+    assert b'"bulk":[0,%d]}\n' % len(payload) in path.read_bytes()
+    assert payloads(path) == [payload, b"ok\n"]
+    for line in path.read_text().splitlines():
+        SCHEMA.validate(json.loads(line))
+    recorder.close()
+    assert [*path.parent.iterdir()] == [path]
+    assert "bulk" not in path.read_text()
+    assert payloads(path) == [payload, b"ok\n"]
+
+
+SAID = st.lists(
+    st.tuples(
+        st.sampled_from(["client", "server"]),
+        st.sampled_from(
+            [b'{"a":1}\n[2]\n', b"text", b'{"token": "s3cr3t-1", "x": 1}', b"\xff\xfe", b"ab s3cr3t-1 c", b"a\r\n"]
+        ).flatmap(lambda data: st.integers(1, 4).map(lambda times: data * times)),
+    ),
+    max_size=8,
+)
+
+
+def recorded(much, wire, record):
+    """The tape as it stands in the end, and what could be read of it before it was closed."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(recording, "MUCH", much):
+        path = Path(folder, "feed.jsonl")
+        recorder = Recorder(path, wire, now=0.0, times=None)
+        record(recorder.connection(0.0))
+        before = payloads(path, unfinished=False)
+        recorder.close()
+        assert [*path.parent.iterdir()] == [path]
+        after = payloads(path)
+        if wire == "tcp":  # which has no messages
+            assert b"".join(after) == b"".join(before)
+        else:
+            assert after == before
+        return path.read_text()
+
+
+@given(SAID)
+def test_a_tape_is_the_same_whatever_is_much(said):
+    def record(connection):
+        for sender, data in said:
+            connection.data(0.0, sender, data)
+        connection.flush(0.0)
+
+    assert recorded(8, "tcp", record) == recorded(MUCH, "tcp", record)
+
+
+def steps(messages, sizes):
+    """What one side's messages do: parts of them come, and then the whole."""
+    for message in messages:
+        start = 0
+        for size in sizes:
+            if start + size < len(message):
+                yield "part", message[start : start + size]
+                start += size
+        try:
+            yield "message", message.decode()
+        except UnicodeDecodeError:
+            yield "message", message
+
+
+@given(SAID, st.lists(st.integers(1, 30), max_size=4), st.lists(st.booleans(), max_size=30))
+def test_a_tape_is_the_same_however_its_messages_come(said, sizes, turns):
+    def record(connection):
+        sides = [
+            (side, steps([data for sender, data in said if sender == side], sizes)) for side in ("client", "server")
+        ]
+        for turn in [*turns, *[False] * 99, *[True] * 99]:
+            side, left = sides[turn]
+            for step, data in itertools.islice(left, 1):
+                getattr(connection, step)(0.0, side, data)
+
+    assert recorded(4, "websocket", record) == recorded(MUCH, "websocket", record)
+
+
+def test_a_long_message_is_written_once(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    for begin in range(0, len(MUCH_TEXT), MUCH):
+        connection.part(0.0, "client", MUCH_TEXT[begin : begin + MUCH])
+        assert bulk_of(path).stat().st_size == min(begin + MUCH, len(MUCH_TEXT))
+    connection.message(0.0, "client", MUCH_TEXT.decode())
+    assert bulk_of(path).read_bytes() == MUCH_TEXT
+    connection.part(0.0, "client", MUCH_ELSE[:MUCH])
+    connection.part(0.0, "server", MUCH_ELSE[:MUCH])
+    connection.message(0.0, "client", MUCH_ELSE)  # in one piece, behind what the other side said
+    assert bulk_of(path).read_bytes() == MUCH_TEXT + MUCH_ELSE[:MUCH] * 2 + MUCH_ELSE[MUCH:] + MUCH_ELSE
+    recorder.close()
+    assert payloads(path) == [MUCH_TEXT.decode(), MUCH_ELSE]
+
+
+def test_a_long_message_with_a_secret_in_its_rest(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", MUCH_TEXT)
+    message = MUCH_TEXT.decode() + " token=s3cr3t-1"
+    connection.message(0.0, "client", message)
+    assert b"s3cr3t" not in bulk_of(path).read_bytes()
+    recorder.close()
+    assert payloads(path) == [message.replace("s3cr3t-1", "<secret:token:1>")]
+
+
+def test_it_is_put_together_step_by_step(path, recorder):
+    connection = recorder.connection(0.0)
+    for _ in range(8):
+        connection.data(0.0, "client", MUCH_ELSE * 10)
+    assert len([*recorder.closing()]) >= 4
+    assert recorder.writer.lines == 8
+    assert recorder.error is None
+
+
+def test_who_does_not_wait_for_the_end_has_both_files(path, recorder):
+    connection = recorder.connection(0.0)
+    for _ in range(8):
+        connection.data(0.0, "client", MUCH_ELSE * 10)
+    closing = recorder.closing()
+    next(closing)
+    closing.close()
+    assert {*path.parent.iterdir()} == {path, bulk_of(path)}
+    assert payloads(path) == [MUCH_ELSE * 10] * 8
+
+
+def test_lines_are_counted_as_they_stand_on_the_tape(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", (MUCH_JSON + b"\n") * 3)
+    assert recorder.writer.lines == 1
+    recorder.connection(0.0).data(0.0, "client", b"[1]\n[2]\n")
+    assert recorder.writer.lines == 3
+    recorder.close()
+    assert recorder.writer.lines == len(payloads(path)) == 5
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_a_link_stays_a_link_and_a_mode_the_mode(tmp_path):
+    real, link = tmp_path / "real.jsonl", tmp_path / "folder" / "link.jsonl"
+    link.parent.mkdir()
+    real.touch(mode=0o600)
+    link.symlink_to(real)
+    recorder = Recorder(link, "tcp", now=0.0)
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    assert payloads(link) == payloads(real) == [MUCH_TEXT]
+    recorder.close()
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    assert payloads(link) == [MUCH_TEXT]
+    assert {*tmp_path.iterdir()} == {real, link.parent}
+
+
+def test_nothing_stands_beside_what_is_no_file():
+    recorder = Recorder("/dev/null", "tcp", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.data(0.0, "client", MUCH_TEXT)
+    recorder.close()
+    assert recorder.error is None
+    assert not os.path.exists("/dev/null.bulk")
+
+
+def test_what_is_left_of_a_tape_goes_with_it(path):
+    for name in ("feed.jsonl.bulk", "feed.jsonl.whole"):
+        path.with_name(name).touch()
+    TapeWriter(path, "tcp").close()
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_killed_recorder_leaves_what_was_said_in_both_files(path):
+    code = (
+        "import os, signal, sys\n"
+        "from farend.tape.recorder import Recorder\n"
+        "recorder = Recorder(sys.argv[1], 'tcp', now=0.0)\n"
+        "connection = recorder.connection(0.0)\n"
+        "for number in range(10): connection.data(0.0, 'client', b'%d' % number * 400_000)\n"
+        "if sys.argv[2] == 'closing': next(recorder.closing())\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for when in ("open", "closing"):
+        assert subprocess.run([sys.executable, "-c", code, path, when], timeout=60).returncode == -9
+        assert payloads(path) == [b"%d" % number * 400_000 for number in range(10)]
+        [taped] = index(path).connections
+        assert len([*index(path).lines(taped)]) == 10
+
+
+# -- what can go wrong ----------------------------------------------------------------------------
+
+
+def test_where_nothing_can_stand_beside_it_it_is_on_the_tape(path, recorder, monkeypatch):
+    real = os.open
+
+    def closed(path, *args):
+        if str(path).endswith(".bulk"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *args)
+
+    monkeypatch.setattr(os, "open", closed)
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    assert recorder.error is None
+    assert b"bulk" not in path.read_bytes()
+    assert payloads(path) == [MUCH_TEXT] * 2
+
+
+def test_a_disk_that_gets_full_leaves_what_fitted(path, recorder, monkeypatch):
+    connection = recorder.connection(0.0)
+    connection.data(0.0, "client", MUCH_TEXT)
+    real = os.write
+    with monkeypatch.context() as patch:
+        room = [100, 0]
+
+        def write(file, data):
+            if not (left := room.pop(0)):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(file, data[:left])
+
+        patch.setattr(os, "write", write)
+        connection.data(0.0, "client", MUCH_ELSE)
+    connection.data(0.0, "client", b"more")
+    assert isinstance(recorder.error, TapeUnavailable)
+    assert "No space left on device; it holds the 1 lines" in str(recorder.error)
+    assert bulk_of(path).read_bytes() == MUCH_TEXT
+    recorder.close()
+    assert payloads(path) == [MUCH_TEXT]
+
+
+def test_a_disk_that_is_too_small_for_the_whole_leaves_both_files(path, recorder, monkeypatch):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full := mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        recorder.close()
+    assert full.called
+    assert isinstance(recorder.error, TapeUnavailable)
+    assert str(recorder.error) == (
+        f"[Errno {errno.ENOSPC}] the tape {path} cannot be put together: No space left on device; "
+        "it is read together with feed.jsonl.bulk beside it, so keep both"
+    )
+    assert {*path.parent.iterdir()} == {path, bulk_of(path)}
+    assert payloads(path) == [MUCH_TEXT]
+
+
+HEADER = b'{"tape":1,"wire":"%s"}\n'
+LINE = b'{"connection":1,"kind":"message","from":"client",'
+
+
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [
+        (b'"bulk":[0,11]}', "in feed.jsonl.bulk, is cut off"),
+        (b'"bulk":[99,1]}', "in feed.jsonl.bulk, is cut off"),
+        (b'"bulk":[%d,1]}' % 2**70, "in feed.jsonl.bulk, cannot be read: "),
+        (b'"bulk":[0,-1]}', "its bulk is [0, -1], and not an offset and a size in bytes"),
+        (b'"bulk":[0,true]}', "its bulk is [0, True], and not"),
+        (b'"bulk":[0]}', "its bulk is [0], and not"),
+        (b'"bulk":"x"}', "its bulk is 'x', and not"),
+        (b'"bulk":null}', "its bulk is None, and not"),
+    ],
+)
+def test_a_strangers_bulk(path, field, problem):
+    bulk_of(path).write_bytes(b"0123456789")
+    path.write_bytes(HEADER % b"tcp" + LINE + field + b"\n")
+    with pytest.raises(TapeDamaged, match=re.escape(problem)) as caught:
+        payloads(path)
+    assert caught.value.line == 2
+
+
+def test_a_bulk_that_is_not_there(path):
+    path.write_bytes(HEADER % b"tcp" + LINE + bulk_field(0, 1))
+    with pytest.raises(TapeDamaged, match=r"in feed.jsonl.bulk, which is not there; the two belong together"):
+        payloads(path)
+
+
+def test_a_bulk_that_is_too_large(path):
+    bulk_of(path).write_bytes(b"0123456789" * 100)
+    path.write_bytes(HEADER % b"tcp" + LINE + bulk_field(0, 1000))
+    with pytest.raises(TapeTooLarge, match="line 2: it is longer than 999 bytes"):
+        payloads(path, max_line=999)
+
+
+def test_text_of_a_strangers_that_is_none(path):
+    bulk_of(path).write_bytes(b"\xff")
+    path.write_bytes(HEADER % b"websocket" + LINE + bulk_field(0, 1))
+    with pytest.raises(TapeDamaged, match="line 2: "):
+        payloads(path)
+    path.write_bytes(HEADER % b"websocket" + LINE + bulk_field(0, 1, binary=True))
+    assert payloads(path) == [b"\xff"]
+
+
+def test_a_tape_that_is_gone_cannot_be_put_together(path):
+    with pytest.raises(FileNotFoundError):
+        [*put_together(path, "tcp")]
