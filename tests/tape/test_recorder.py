@@ -8,6 +8,7 @@ import os
 import pytest
 
 from farend import TapeReader, TapeUnavailable
+from farend.tape.bulk import MUCH
 from farend.tape.format import Kind
 from farend.tape.recorder import Recorder
 
@@ -36,6 +37,47 @@ def test_times_are_of_the_connection_and_of_the_tape(path):
     assert answer.headers == (("Upgrade", "websocket"),)
     assert joined.fragments == (1, 1)
     assert "s3cr3t" not in path.read_text()
+
+
+def test_what_comes_together_is_written_together(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", b"hel")
+    part = [line.payload for line in lines(path)]
+    connection.hold()
+    connection.message(0.0, "client", "hello")
+    connection.message(0.0, "client", "x" * MUCH)
+    connection.happened(0.0, Kind.PING, "client", b"?")
+    assert [line.payload for line in lines(path)] == part == [b"hel"]
+    assert recorder.writer.lines == 0
+    connection.let_go()
+    assert [line.payload for line in lines(path)] == ["hello", "x" * MUCH, b"?"]
+    assert recorder.writer.lines == 3
+    recorder.close()
+
+
+def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.message(0.0, "client", "first")
+    connection.hold()
+    connection.message(0.0, "client", "second")
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        for name in ("write", "writev"):
+            patch.setattr(os, name, full)
+            patch.setattr("farend.tape.files._gathered", full)
+        connection.let_go()
+    assert isinstance(recorder.error, TapeUnavailable)
+    assert "holds the 1 lines" in str(recorder.error)
+    connection.hold()
+    connection.message(0.0, "client", "third")
+    connection.let_go()
+    recorder.close()
+    assert [line.payload for line in lines(path)] == ["first"]
 
 
 def test_numbers_are_given_or_counted(path):

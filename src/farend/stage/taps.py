@@ -24,6 +24,8 @@ class Record(Protocol):
     def part(self, now: float, sender: Side, data: bytes) -> None: ...
     def data(self, now: float, sender: Side, data: bytes) -> None: ...
     def flush(self, now: float) -> None: ...
+    def hold(self) -> None: ...
+    def let_go(self) -> None: ...
     def over(self) -> None: ...
     def happened(
         self,
@@ -42,7 +44,7 @@ class Unrecorded:
     def nothing(self, *args: object, **options: object) -> None:
         pass
 
-    connect = answer = message = part = data = flush = over = happened = nothing
+    connect = answer = message = part = data = flush = hold = let_go = over = happened = nothing
 
 
 class TcpTap:
@@ -133,11 +135,16 @@ class WebSocketTap:
         frames = self._frames.get(side)
         if frames is not None:
             now = time.monotonic()
-            for kind, payload, fragments, code, reason in frames.feed(data):
+            passed = frames.feed(data)
+            if len(passed) > 1:
+                self._record.hold()
+            for kind, payload, fragments, code, reason in passed:
                 if kind is Kind.MESSAGE:
                     self._record.message(now, side, payload, fragments)  # type: ignore[arg-type]
                 else:
                     self._record.happened(now, kind, side, payload, code, reason)  # type: ignore[arg-type]
+            if len(passed) > 1:
+                self._record.let_go()
             if frames.is_within:
                 self._record.part(now, side, frames.part())
             return data

@@ -44,43 +44,7 @@ def bulk_field(begin: int, size: int, *, binary: bool = False) -> bytes:
     return b'%s"bulk":[%d,%d]}\n' % (_BINARY if binary else b"", begin, size)
 
 
-# -- writing --------------------------------------------------------------------------------------
-
-
-class Bulk:
-    """The file beside a tape, for who records. All that it does to files raises `OSError`."""
-
-    def __init__(self, tape: Path) -> None:
-        self._path = bulk_of(tape)
-        self._file: int | None = None
-        self._size = 0
-
-    @property
-    def is_there(self) -> bool:
-        """Whether anything was written to it."""
-        return self._size > 0
-
-    def write(self, payload: bytes) -> int:
-        """Write a payload, or more of one; gives where it begins."""
-        if self._file is None:
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        written = 0
-        try:
-            while written < len(payload):
-                written += os.write(self._file, payload[written:] if written else payload)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
-                os.lseek(self._file, self._size, os.SEEK_SET)
-            raise
-        begin, self._size = self._size, self._size + written
-        return begin
-
-    def close(self) -> None:
-        """Close the file. To do it twice does no harm."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+# -- putting together -----------------------------------------------------------------------------
 
 
 def put_together(tape: Path, wire: Wire) -> Generator[float, None, int]:

@@ -115,6 +115,9 @@ class ConnectionRecorder:
         self._at = ""
         """The time as lines have it, and from when until when it is the time."""
         self._since, self._until = now, now
+        self._is_held = False
+        self._settled: list[Unfinished] = []
+        """Of messages that are whole, and are not yet written."""
         self._unfinished: dict[Side, _UnderWay] = {}
         """What has come of messages that are not whole."""
 
@@ -186,7 +189,25 @@ class ConnectionRecorder:
         message = self._unfinished.get(sender)
         if message is not None and message.size:
             self._unfinished[sender] = _UnderWay(message.beside, self._redactor.stream())
-            message.beside.clear()
+            if self._is_held:
+                self._settled.append(message.beside)
+            else:
+                message.beside.clear()
+
+    def hold(self) -> None:
+        """Much has come together: keep it until `let_go`, to write all of it at once."""
+        self._is_held = True
+        self._recorder.writer.hold()
+
+    def let_go(self) -> None:
+        """Write what was kept."""
+        self._is_held = False
+        try:
+            self._recorder.writer.let_go()
+        except Exception as error:
+            self._recorder.fail(error)
+        while self._settled:
+            self._settled.pop().clear()
 
     def over(self) -> None:
         """There is no connection any more."""

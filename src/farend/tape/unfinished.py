@@ -8,14 +8,12 @@ connection, `feed.jsonl.1-client.part`: lines of the kind `raw`, which a reader 
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
-import os
 import re
 from pathlib import Path
 from typing import Final
 
-from farend.tape import files
+from farend.tape.files import Appended
 from farend.tape.format import Side
 
 _NAME: Final = re.compile(r"\.(\d+)-(client|server)\.part\Z")
@@ -26,8 +24,7 @@ class Unfinished:
 
     def __init__(self, tape: Path, connection: int, sender: Side) -> None:
         self._path = tape.with_name(f"{tape.name}.{connection}-{sender}.part")
-        self._file: int | None = None
-        self._is_empty = True
+        self._file: Appended | None = None
         self._failed = False
 
     def write(self, *line: bytes) -> None:
@@ -36,25 +33,22 @@ class Unfinished:
             return
         try:
             if self._file is None:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-            self._is_empty = False
-            if files.write(self._file, line) < sum(map(len, line)):
-                raise OSError(errno.ENOSPC, "No space left on device")
+                self._file = Appended(self._path)
+            self._file.append(*line)
         except OSError:
             self.close()
             self._failed = True
 
     def clear(self) -> None:
         """The message is on the tape."""
-        if self._file is not None and not self._is_empty:
-            os.ftruncate(self._file, 0)
-            self._is_empty = True
+        if self._file is not None and self._file.size:
+            self._file.clear()
 
     def close(self) -> None:
         """There will be no more."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
             with contextlib.suppress(OSError):
                 self._path.unlink()
 

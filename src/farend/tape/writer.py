@@ -6,9 +6,7 @@ What is much stands beside the tape until it is closed (`bulk.py`).
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +16,8 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from farend.errors import TapeUnavailable, WrongState, WrongType
-from farend.tape import files
-from farend.tape.bulk import Bulk, bulk_of, put_together, rest_of
+from farend.tape.bulk import bulk_of, put_together, rest_of
+from farend.tape.files import Appended
 from farend.tape.format import Header, Line, Wire, header_text, line_text
 from farend.tape.unfinished import beside
 from farend.version import __version__
@@ -63,14 +61,15 @@ class TapeWriter:
         self.lines = 0
         """How many lines were written, the header not counted."""
         self.error: TapeUnavailable | None = None
-        self._size = 0
-        self._real = Path(os.path.realpath(self.path))  # where a link leads: that file is replaced by the whole tape
+        self._held_lines: int | None = None
+        real = Path(os.path.realpath(self.path))  # where a link leads: that file is replaced by the whole tape
         try:
-            self._file: int | None = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _CLOEXEC, 0o644)
+            self._file = Appended(self.path)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
-        self._bulk = Bulk(self._real) if (is_file := stat.S_ISREG(os.fstat(self._file).st_mode)) else None
-        for left in [*beside(self.path), *rest_of(self._real)] if is_file else []:
+        self._real = real if self._file.is_regular else None
+        self._bulk: Appended | None = None
+        for left in [*beside(self.path), *rest_of(real)] if self._real else []:
             left.unlink(missing_ok=True)  # by who was killed while he wrote the tape that this one replaces
         when = None if times is None else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
@@ -99,16 +98,15 @@ class TapeWriter:
 
         Where all of it cannot be had on the tape, it is left as it is, and can be read; `error` says so.
         """
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
-        bulk, self._bulk = self._bulk, None
-        if bulk is not None:
-            bulk.close()
-            if bulk.is_there:
-                yield from self._put_together()
+        if self._file.is_closed:
+            return
+        self._file.close()
+        if self._bulk is not None:
+            self._bulk.close()
+            yield from self._put_together()
 
     def _put_together(self) -> Iterator[float]:
+        assert self._real is not None
         try:
             self.lines = yield from put_together(self._real, self.wire)
         except OSError as error:
@@ -132,39 +130,63 @@ class TapeWriter:
 
     def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
         """Write whole lines that are spelled already, so many, in one or several parts."""
-        file = self._open_file()
+        self._check()
         try:
-            size, written = sum(map(len, parts)), files.write(file, parts)
-            while written < size:
-                written += os.write(file, b"".join(parts)[written:])
+            self._file.append(*parts)
         except OSError as error:
-            self._take_back()
             self._fail(error)
-        self._size += written
-        self.lines += lines
+        if self._held_lines is None:
+            self.lines += lines
+        else:
+            self._held_lines += lines
 
     def put_beside(self, payload: bytes) -> int | None:
         """Write a payload, or more of one, beside the tape; gives where it begins. None where nothing can stand there.
 
         `bulk_field` of it ends a line on the tape.
         """
-        self._open_file()
+        self._check()
         if self._bulk is None:
-            return None
+            if self._real is None:
+                return None
+            try:
+                self._bulk = Appended(bulk_of(self._real))
+            except OSError:
+                self._real = None
+                return None
+            if self._held_lines is not None:
+                self._bulk.hold()
         try:
-            return self._bulk.write(payload)
+            return self._bulk.append(payload)
         except OSError as error:
-            if self._bulk.is_there:
-                self._fail(error)
-            self._bulk = None
-            return None
+            self._fail(error)
 
-    def _open_file(self) -> int:
+    def hold(self) -> None:
+        """Keep what is written from now on, until `let_go`: the system has it then, after two calls."""
+        self._held_lines = 0
+        for file in self._files():
+            file.hold()
+
+    def let_go(self) -> None:
+        """Write what was kept."""
+        lines, self._held_lines = self._held_lines, None
+        if lines is not None and self.error is None:
+            try:
+                for file in self._files():
+                    file.let_go()
+            except OSError as error:
+                self._fail(error)
+            self.lines += lines
+
+    def _files(self) -> list[Appended]:
+        """The files, the one first that lines on the other one speak of."""
+        return [self._file] if self._bulk is None else [self._bulk, self._file]
+
+    def _check(self) -> None:
         if self.error is not None:
             raise self.error
-        if self._file is None:
+        if self._file.is_closed:
             raise WrongState(f"the tape {self.path} is closed")
-        return self._file
 
     def _fail(self, error: OSError) -> NoReturn:
         self.error = TapeUnavailable(
@@ -173,14 +195,6 @@ class TapeWriter:
             f"it holds the {self.lines:,} lines that were said before",
         )
         raise self.error from None
-
-    def _take_back(self) -> None:
-        assert self._file is not None
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._file, self._size)
-
-
-_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 def _bytes(text: str) -> bytes:
