@@ -367,6 +367,24 @@ def test_the_same_secrets_are_found_in_much_as_in_little(search, filler, atoms, 
     assert names == [match.span() for match in redactor._named.finditer(data.lower())]
 
 
+@pytest.mark.parametrize("known", [1, 100])
+def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
+    redactor, filler = search.start(), b"no secret at all; " * 200
+    for number in range(known):
+        redactor.data(b"token=s3cr3t-%03d" % number)
+    assert redactor.may_hold(filler) is False
+    at_once = redactor._looked_for_at_once
+    for left in (1 << 60, 0):
+        at_once._left = left
+        assert redactor.may_hold(filler) is False
+        assert redactor.may_hold(filler + b" s3cr3t-000 " + filler)
+        assert redactor.may_hold(filler + b" s3cr")  # may go on so
+        assert redactor.data(filler + b" s3cr3t-000 ") == filler + b" <secret:token:1> "
+    assert redactor._looked_for_at_once is at_once
+    redactor.data(b"token=hunter22")
+    assert redactor._looked_for_at_once is None
+
+
 def test_a_name_far_from_its_separator_is_none_in_much(search):
     much = b"-" * 2000
     redactor = search.start()

@@ -1,13 +1,12 @@
 """Looks for many things at once, with the processor's vector instructions, where Hyperscan is there (`farend[fast]`).
 
-Hyperscan makes tables of what is looked for. That takes as long as to look through some megabytes without them, so it
-is done once so much has come, and once for all tapes of a process that look for the same.
+Hyperscan makes tables of what is looked for. That takes as long as to look through some megabytes without them, and so
+it is done once so much has come.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -31,6 +30,15 @@ class Expression(NamedTuple):
     any_case: bool = False
 
 
+def exactly(data: bytes) -> bytes:
+    r"""The pattern of just these bytes.
+
+    >>> exactly(b"a.b")
+    b'a\x2eb'
+    """
+    return b"".join(b"%c" % byte if byte < 128 and chr(byte).isalnum() else rb"\x%02x" % byte for byte in data)
+
+
 class AtOnce:
     r"""Looks for all expressions in one pass. It answers None where it cannot, or where that is not worth it yet.
 
@@ -42,8 +50,9 @@ class AtOnce:
     """
 
     def __init__(self, expressions: list[Expression], *, worth_it: int = WORTH_IT) -> None:
-        self._expressions = tuple(expressions)
+        self._expressions = expressions
         self._left = worth_it
+        self._tables: _Tables | None = None
 
     def are_in(self, data: bytes) -> bool | None:
         """Whether any of the expressions matches somewhere."""
@@ -71,14 +80,15 @@ class AtOnce:
         if self._left > 0:
             self._left -= len(data)
             return False
-        tables = _tables(self._expressions)
-        return tables is not None and tables.scan(data, note)
+        if self._expressions:
+            self._tables, self._expressions = _tables(self._expressions), []
+        return self._tables is not None and self._tables.scan(data, note)
 
 
 class _Tables:
     """What Hyperscan has made of some expressions: a database, and the room in which one search at a time can work."""
 
-    def __init__(self, expressions: tuple[Expression, ...]) -> None:
+    def __init__(self, expressions: list[Expression]) -> None:
         self._free = threading.Lock()
         self._database = _hyperscan.Database(mode=_hyperscan.HS_MODE_BLOCK)
         self._database.compile(
@@ -100,10 +110,9 @@ class _Tables:
         return True
 
 
-@functools.lru_cache(maxsize=32)
-def _tables(expressions: tuple[Expression, ...]) -> _Tables | None:
+def _tables(expressions: list[Expression]) -> _Tables | None:
     """The tables for these; None where there can be none."""
-    if _hyperscan is None or not expressions:
+    if _hyperscan is None:
         return None
     try:
         return _Tables(expressions)

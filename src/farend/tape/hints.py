@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from farend.tape.at_once import AtOnce, Expression
+from farend.tape.at_once import AtOnce, Expression, exactly
 
 _COLON, _EQUALS, _J, _SPACE = b":=J "
 SHORT: Final = 1024
@@ -142,7 +142,7 @@ def _ends(low: bytes, needles: Iterable[_Needle]) -> Iterator[int]:
 def _expressions(names: list[list[str]], *, usual: bool) -> list[Expression]:
     """What is looked for at once: names with a separator behind them come first."""
     joint = rb"[-_]?"
-    spelled = [joint.join(_in_hexadecimal(word) for word in parts) for parts in names]
+    spelled = [joint.join(exactly(word.encode()) for word in parts) for parts in names]
     named = [rb"(?:%s)%s" % (b"|".join(spelled), _SEPARATOR)] if spelled else []
     if usual:
         named.append(b"bearer ")
@@ -200,11 +200,6 @@ def _in_any_case(text: str) -> bytes:
     return b"".join(
         b"[%c%c]" % (byte, byte - 32) if 97 <= byte <= 122 else re.escape(bytes([byte])) for byte in text.encode()
     )
-
-
-def _in_hexadecimal(word: str) -> bytes:
-    """An expression for the word, whatever bytes it has."""
-    return b"".join(b"%c" % byte if chr(byte).isalnum() and byte < 128 else rb"\x%02x" % byte for byte in word.encode())
 
 
 def _frequency(byte: int) -> int:

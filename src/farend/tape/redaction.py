@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, TypeAlias, overload
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from farend.errors import InvalidArguments, WrongType
+from farend.tape.at_once import AtOnce, Expression, exactly
 from farend.tape.format import Headers, Line
 from farend.tape.hints import SHORT, Hints, any_of, words
 
@@ -173,6 +174,7 @@ class Redactor:
         self._placeholders: OrderedDict[bytes, bytes] = OrderedDict()
         self._numbers: dict[bytes, int] = {}
         self._looked_for: OrderedDict[bytes, bytes] = OrderedDict()
+        self._looked_for_at_once: AtOnce | None = None
 
     # -- what is asked of it ----------------------------------------------------------------------
 
@@ -229,13 +231,22 @@ class Redactor:
 
     def may_hold(self, data: bytes) -> bool:
         """Whether it is worth a closer look: nearly every message has no secret."""
-        if self._asks_always or self._hints.are_in(data):
-            return True
-        for secret in self._looked_for:
-            end = max(0, len(data) - len(secret))
-            if data.find(secret) >= 0 or data.find(secret[:_CERTAIN], end) >= 0:
+        return self._asks_always or self._hints.are_in(data) or (bool(self._looked_for) and self._may_hold_known(data))
+
+    def _may_hold_known(self, data: bytes) -> bool:
+        """Whether a secret that is known may be there, or the beginning of one at the end."""
+        are_there: bool | None = None
+        if len(data) > SHORT:
+            if self._looked_for_at_once is None:
+                beginnings = {secret[:_LONGEST_NAME] for secret in self._looked_for}
+                self._looked_for_at_once = AtOnce([Expression(exactly(one)) for one in sorted(beginnings)])
+            are_there = self._looked_for_at_once.are_in(data)
+        for secret in self._looked_for if not are_there else ():
+            if data.find(secret[:_CERTAIN], max(0, len(data) - len(secret))) >= 0:
                 return True
-        return False
+            if are_there is None and data.find(secret) >= 0:
+                return True
+        return bool(are_there)
 
     def secrets(self, data: bytes, *, cut: bool = False) -> Iterator[_Secret]:
         """The secrets in `data`, by rule; with `cut`, the beginning of one at its end as well."""
@@ -378,6 +389,8 @@ class Redactor:
                 self._placeholders.popitem(last=False)
         if len(secret) >= _SHORTEST and not (name.endswith(_ONCE) or self._is_secret.fullmatch(secret.lower())):
             for spelling in {secret, spelled, quote_from_bytes(secret, safe="").encode()}:
+                if spelling not in self._looked_for:
+                    self._looked_for_at_once = None
                 self._looked_for[spelling] = placeholder
             while len(self._looked_for) > _LOOKED_FOR:
                 self._looked_for.popitem(last=False)
