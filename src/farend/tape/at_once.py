@@ -11,11 +11,6 @@ import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-try:
-    import hyperscan as _hyperscan
-except ImportError:
-    _hyperscan = None  # type: ignore[assignment]
-
 WORTH_IT: Final = 1 << 20
 """Bytes that are looked through without tables before they are made."""
 
@@ -89,21 +84,27 @@ class _Tables:
     """What Hyperscan has made of some expressions: a database, and the room in which one search at a time can work."""
 
     def __init__(self, expressions: list[Expression]) -> None:
+        import hyperscan  # which takes a while, and little is said on most tapes
+
         self._free = threading.Lock()
-        self._database = _hyperscan.Database(mode=_hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=[one.pattern for one in expressions],
-            ids=list(range(len(expressions))),
-            elements=len(expressions),
-            flags=[_hyperscan.HS_FLAG_CASELESS if one.any_case else 0 for one in expressions],
-        )
+        self._stopped = hyperscan.ScanTerminated
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        try:
+            self._database.compile(
+                expressions=[one.pattern for one in expressions],
+                ids=list(range(len(expressions))),
+                elements=len(expressions),
+                flags=[hyperscan.HS_FLAG_CASELESS if one.any_case else 0 for one in expressions],
+            )
+        except hyperscan.error as error:
+            raise ValueError(f"these are too large, or too many: {error}") from error
 
     def scan(self, data: bytes, note: Note) -> bool:
         """Look through it. False where another thread does just now, and nothing was done."""
         if not self._free.acquire(blocking=False):
             return False
         try:
-            with contextlib.suppress(_hyperscan.ScanTerminated):
+            with contextlib.suppress(self._stopped):
                 self._database.scan(data, lambda number, start, end, flags, context: note(number, end))
         finally:
             self._free.release()
@@ -112,9 +113,7 @@ class _Tables:
 
 def _tables(expressions: list[Expression]) -> _Tables | None:
     """The tables for these; None where there can be none."""
-    if _hyperscan is None:
-        return None
     try:
         return _Tables(expressions)
-    except _hyperscan.error:  # these are too large, or too many
+    except (ImportError, ValueError):
         return None
