@@ -222,6 +222,13 @@ def test_nobody_connected(only: Any) -> None:
     assert len(finding.place.left) == 2
 
 
+@pytest.mark.parametrize(("script", "so"), [(None, ""), (PING_PONG, ", so no step was played")])
+def test_nobody_connected_who_was_waited_for_by_hand(script: Script | None, so: str) -> None:
+    with pytest.raises(Failure) as caught, TcpServer(script) as server:
+        server.accept(within=0.01)
+    assert caught.value.findings[0].sentence == f"Nobody connected (0.01 s waited){so}."
+
+
 def test_nobody_has_to_come_where_nothing_is_scripted() -> None:
     with TcpServer(), TcpServer(Script()), TcpServer([]), WebSocketServer():
         pass

@@ -373,6 +373,9 @@ def test_play_is_refused_behind_the_end() -> None:
 def test_one_subprotocol_is_a_list_as_well(make: Any) -> None:
     with pytest.raises(WrongType, match=r"write subprotocols=\['chat'\]"):
         make(subprotocols="chat")
+    for wrong in ("deflate", None, 1):
+        with pytest.raises(WrongType, match=r"compression= takes True, for permessage-deflate, or False, not"):
+            make(compression=wrong)
 
 
 def test_who_stays_when_the_test_is_over_keeps_nothing_up(dial: Any) -> None:

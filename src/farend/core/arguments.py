@@ -123,6 +123,14 @@ def subprotocols(value: object) -> object:
     return value
 
 
+def compression(value: object) -> bool:
+    """Whether permessage-deflate is offered, or agreed to."""
+    __tracebackhide__ = True
+    if not isinstance(value, bool):
+        raise WrongType(f"compression= takes True, for permessage-deflate, or False, not {printed(value)}")
+    return value
+
+
 def framing(framing: Framing | None) -> Framing | None:
     """A framing, or None."""
     __tracebackhide__ = True

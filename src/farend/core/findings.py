@@ -325,9 +325,9 @@ _ORDINALS = dict(enumerate(("first", "second", "third", "fourth", "fifth", "sixt
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class NobodyConnected(Finding):
-    """A script was there to be played, and no near end came. `route` is the path, where there are several.
+    """A near end was waited for, and none came. `route` is the path, where there are several.
 
-    `waited` is in seconds. In a list of `scripts`, `number` is the one in question, from 1, and `came` how
+    `waited` is in seconds. Of so many `scripts`, `number` is the one in question, from 1, and `came` how
     many connections there were.
     """
 
@@ -345,10 +345,11 @@ class NobodyConnected(Finding):
             came = "1 connection" if self.came == 1 else f"{self.came:,} connections"
             which = _ORDINALS.get(self.number, f"one with the number {self.number}")
             return f"{came} came{where}, and there are scripts for {self.scripts:,}: the {which} was not played."
+        so = ", so no step was played" if self.scripts else ""
         if not self.waited:
-            return f"Nobody had connected{where} when the far end was closed, so no step was played."
+            return f"Nobody had connected{where} when the far end was closed{so}."
         waited = "and nobody ever will" if self.waited == float("inf") else f"{self.waited:g} s waited"
-        return f"Nobody connected{where} ({waited}), so no step was played."
+        return f"Nobody connected{where} ({waited}){so}."
 
     @property
     def advice(self) -> str:

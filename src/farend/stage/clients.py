@@ -199,7 +199,7 @@ class WebSocketClient(Client):
         self._origin = origin
         arguments.subprotocols(subprotocols)
         self._subprotocols = subprotocols
-        self._compression = compression
+        self._compression = arguments.compression(compression)
         if not self._secure:
             self._tls: ssl_module.SSLContext | None = None
         elif tls is None:

@@ -698,7 +698,7 @@ class FarEnd(Hinting):
             raise
         # Here, where no exception is being handled that the failure would drag along.
         waited, waiting = self.waited(seconds)
-        nobody = NobodyConnected(self._place(), waited, waiting=waiting)
+        nobody = NobodyConnected(self._place(), waited, scripts=len(self._routes.unmet()), waiting=waiting)
         self._told.add(nobody)
         raise self._failure([nobody])
 

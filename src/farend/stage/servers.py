@@ -585,7 +585,7 @@ class WebSocketServer(Server):
         self._wire_class = ServerWire
         arguments.subprotocols(subprotocols)
         self._subprotocols = subprotocols
-        self._compression = compression
+        self._compression = arguments.compression(compression)
 
     def _wire(self) -> Wire:
         return self._wire_class(max_size=self.max_size, subprotocols=self._subprotocols, compression=self._compression)
