@@ -181,6 +181,49 @@ def test_one_that_waits_for_its_server_is_severed_too():
             assert heard_by(client)[1] == "reset"
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["reset", "end"])
+async def test_one_that_has_only_just_come_is_severed_too(monkeypatch, how):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        async with proxy(f"tcp://127.0.0.1:{nobody.getsockname()[1]}") as between:
+            pipe = between._pipe
+
+            def severed(outcome):
+                asyncio.get_running_loop().call_soon(between.sever, how)  # before it has a transport
+                return pipe(outcome)
+
+            monkeypatch.setattr(between, "_pipe", severed)
+            reader, writer = await asyncio.open_connection("127.0.0.1", between.port)
+            async with asyncio.timeout(20):
+                if how == "reset":
+                    with pytest.raises(ConnectionResetError):
+                        await reader.read()
+                else:
+                    assert await reader.read() == b""
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_one_that_has_only_just_come_ends_with_the_proxy(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        between = proxy(f"tcp://127.0.0.1:{nobody.getsockname()[1]}")
+        async with between:
+            pipe = between._pipe
+
+            def closed(outcome):
+                made = pipe(outcome)
+                asyncio.get_running_loop().call_soon(made.close)
+                return made
+
+            monkeypatch.setattr(between, "_pipe", closed)
+            reader, writer = await asyncio.open_connection("127.0.0.1", between.port)
+            async with asyncio.timeout(20):
+                assert await reader.read() == b""
+            writer.close()
+
+
 def test_silence_keeps_the_connection_and_all_that_is_said():
     script = Script().expect(b"a").send(b"b").expect(b"c").close()
     with TcpServer(script) as server, proxy(server.url) as between, dialled(between) as client:

@@ -160,13 +160,7 @@ class Pipe:
                     self.tap.excused = True
                     self.tap.noted("the connection was severed")
                     (self.tap.aborted if how == "reset" else self.tap.ended)(end.side)
-            if end.transport is None:
-                end.is_lost = True
-            elif not end.is_lost:
-                if how == "reset":
-                    reset(end.transport)
-                else:
-                    end.transport.abort()
+            self._dismiss(end, reset if how == "reset" else _abort)
         self.over_if_lost()
 
     def give_up(self) -> None:
@@ -200,11 +194,16 @@ class Pipe:
         if self.dialling is not None:
             self.dialling.cancel()
         for end in (self.near, self.far):
-            if end.transport is None:
-                end.is_lost = True
-            elif not end.is_lost:
-                end.transport.close()
+            self._dismiss(end, _close)
         self.over_if_lost()
+
+    def _dismiss(self, end: End, farewell: Callable[[Any], None]) -> None:
+        """End one side now, or as soon as it has a transport: a client may be counted before it has one."""
+        if end.transport is None:
+            end.is_lost = True
+            end.farewell = farewell
+        elif not end.is_lost:
+            farewell(end.transport)
 
     def abort(self) -> None:
         """End both sides now."""
@@ -237,6 +236,8 @@ class End(asyncio.BufferedProtocol):
         self.transport: Any = None
         self.activity = 0
         self.is_lost = False
+        self.farewell: Callable[[Any], None] = _abort
+        """What is done to a transport that is made when this side has been ended already."""
         self.has_ended = False
         self._is_tls = False
         self._pending: list[bytes] = []
@@ -244,6 +245,9 @@ class End(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        if self.is_lost:
+            self.farewell(transport)
+            return
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         pending, self._pending = self._pending, []
         for data in pending:
@@ -355,3 +359,11 @@ class End(asyncio.BufferedProtocol):
                 self.transport.write_eof()
         else:
             self.transport.close()
+
+
+def _abort(transport: Any) -> None:
+    transport.abort()
+
+
+def _close(transport: Any) -> None:
+    transport.close()
