@@ -228,7 +228,11 @@ class _Recording:
     def drop(self) -> None:
         """The test is over: what was recorded, and is no tape, goes."""
         self.leave(None)
-        self._far_ends[-1].tape.unlink(missing_ok=True)
+        from farend.tape.bulk import leftovers_of
+
+        tape = self._far_ends[-1].tape
+        for file in (tape, *leftovers_of(tape)):
+            file.unlink(missing_ok=True)
 
 
 def _watch(request: pytest.FixtureRequest, recording: _Recording) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from unittest import mock
 
@@ -19,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farend import TapeDamaged, TapeReader, TapeTooLarge, TapeUnavailable, TapeWriter
+from farend import Redaction, TapeDamaged, TapeReader, TapeTooLarge, TapeUnavailable, TapeWriter
 from farend.tape import recorder as recording
 from farend.tape.bulk import MUCH, bulk_field, bulk_of, put_together
 from farend.tape.index import index
@@ -146,7 +148,8 @@ def test_a_long_message_is_written_once(path):
     connection.part(0.0, "client", MUCH_ELSE[:MUCH])
     connection.part(0.0, "server", MUCH_ELSE[:MUCH])
     connection.message(0.0, "client", MUCH_ELSE)  # in one piece, behind what the other side said
-    assert bulk_of(path).read_bytes() == MUCH_TEXT + MUCH_ELSE[:MUCH] * 2 + MUCH_ELSE[MUCH:] + MUCH_ELSE
+    nothing = bytes(len(MUCH_ELSE) - MUCH)  # for what stands on no line is erased
+    assert bulk_of(path).read_bytes() == MUCH_TEXT + bytes(MUCH) + MUCH_ELSE[:MUCH] + nothing + MUCH_ELSE
     recorder.close()
     assert payloads(path) == [MUCH_TEXT.decode(), MUCH_ELSE]
 
@@ -189,6 +192,39 @@ def test_lines_are_counted_as_they_stand_on_the_tape(path, recorder):
     assert recorder.writer.lines == 3
     recorder.close()
     assert recorder.writer.lines == len(payloads(path)) == 5
+
+
+# -- secrets --------------------------------------------------------------------------------------
+
+
+def stands_nowhere(path, secret):
+    return not any(secret in file.read_bytes() for file in path.parent.iterdir())
+
+
+def test_a_secret_that_is_known_only_while_a_message_comes(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    message = "s3cr3t-1" + MUCH_TEXT.decode()
+    connection.part(0.0, "client", message[:MUCH].encode())
+    connection.message(0.0, "server", "token=s3cr3t-1")
+    connection.message(0.0, "client", message)
+    assert stands_nowhere(path, b"s3cr3t-1")
+    recorder.close()
+    assert payloads(path) == ["token=<secret:token:1>", message.replace("s3cr3t-1", "<secret:token:1>")]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_secret_that_only_the_whole_shows(path, together):
+    recorder = Recorder(path, "websocket", now=0.0, redact=Redaction(patterns=[r"\b\d{16}\b"]))
+    connection = recorder.connection(0.0)
+    message = MUCH_TEXT.decode() + " 1234567812345678 "
+    connection.part(0.0, "client", message[:-9].encode())
+    with connection.together() if together else contextlib.nullcontext():
+        connection.message(0.0, "client", message)
+        connection.message(0.0, "client", "more")
+    assert stands_nowhere(path, b"12345678")
+    recorder.close()
+    assert payloads(path) == [message.replace("1234567812345678", "<secret:own:1>"), "more"]
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -242,6 +278,122 @@ def test_a_killed_recorder_leaves_what_was_said_in_both_files(path):
         assert len([*index(path).lines(taped)]) == 10
 
 
+def test_two_threads_may_speak_at_once(path):
+    recorder = Recorder(path, "websocket", now=0.0, redact=False)
+    connection = recorder.connection(0.0)
+    said = {sender: [bytes([number]) * (MUCH + number) for number in range(200)] for sender in ("client", "server")}
+
+    def speak(sender):
+        for payload in said[sender]:
+            connection.message(0.0, sender, payload)
+
+    threads = [threading.Thread(target=speak, args=[sender]) for sender in said]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    recorder.close()
+    assert recorder.error is None
+    with TapeReader(path) as tape:
+        lines = [*tape]
+    assert {sender: [line.payload for line in lines if line.sender == sender] for sender in said} == said
+
+
+def test_a_tape_that_somebody_else_records_meanwhile_is_left_alone(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    other = Recorder(path, "tcp", now=0.0)
+    other.connection(0.0).data(0.0, "client", MUCH_ELSE)
+    recorder.close()
+    assert "it was moved, or recorded once more, meanwhile" in str(recorder.error)
+    other.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    other.close()
+    assert other.error is None
+    assert payloads(path) == [MUCH_ELSE, MUCH_TEXT]
+
+
+def test_a_tape_that_is_moved_meanwhile_is_left_alone(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    for file in (path, bulk_of(path)):
+        file.rename(file.with_name("x" + file.name))
+    recorder.close()
+    assert isinstance(recorder.error, TapeUnavailable)
+    assert payloads(path.with_name("xfeed.jsonl")) == [MUCH_TEXT]
+
+
+@pytest.mark.parametrize("wire", ["tcp", "websocket"])
+def test_a_bulk_that_somebody_has_changed_is_kept(path, wire):
+    recorder = Recorder(path, wire, now=0.0)
+    connection = recorder.connection(0.0)
+    if wire == "tcp":
+        connection.data(0.0, "client", MUCH_TEXT)
+        os.truncate(bulk_of(path), 10)
+    else:
+        connection.message(0.0, "client", MUCH_TEXT.decode())
+        bulk_of(path).write_bytes(b"\xff" * len(MUCH_TEXT))
+    recorder.close()
+    assert "cannot be put together" in str(recorder.error)
+    assert {*path.parent.iterdir()} == {path, bulk_of(path)}
+
+
+def test_a_tape_that_somebody_has_changed_is_kept(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    path.write_bytes(path.read_bytes().replace(b"]}\n", b"]} \n"))
+    recorder.close()
+    assert "somebody else has written on it" in str(recorder.error)
+    assert payloads(path) == [MUCH_TEXT]
+
+
+def test_a_bulk_that_no_line_speaks_of_goes(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", MUCH_TEXT)
+    connection.message(0.0, "client", MUCH_TEXT.decode() + "!", (len(MUCH_TEXT), 1))
+    before = path.stat().st_ino
+    recorder.close()
+    assert path.stat().st_ino == before
+    assert [*path.parent.iterdir()] == [path]
+    assert payloads(path) == [MUCH_TEXT.decode() + "!"]
+
+
+def test_nothing_stands_beside_a_tape_with_two_names(path, tmp_path):
+    path.touch()
+    os.link(path, tmp_path / "other")
+    recorder = Recorder(path, "tcp", now=0.0)
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    recorder.close()
+    assert payloads(path) == payloads(tmp_path / "other") == [MUCH_TEXT]
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".j", "feed.jsonl"])
+def test_a_name_that_is_too_long_or_taken_is_done_without(tmp_path, name):
+    path = tmp_path / name
+    if name == "feed.jsonl":
+        bulk_of(path).mkdir()
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", MUCH_TEXT)
+    connection.message(0.0, "client", MUCH_TEXT.decode())
+    recorder.close()
+    assert recorder.error is None
+    assert payloads(path) == [MUCH_TEXT.decode()]
+
+
+def test_who_reads_while_the_tape_is_closed_reads_on(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    with TapeReader(path) as reader:
+        recorder.close()
+        assert [line.payload for line in reader] == [MUCH_TEXT]
+
+
+def test_who_follows_finds_the_bulk_before_it_goes(path, recorder):
+    with TapeReader(path, unfinished=False) as reader:
+        position = reader.position
+        recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+        reader.go_to(position)
+        recorder.close()
+        assert [line.payload for line in reader] == [MUCH_TEXT]
+
+
 # -- what can go wrong ----------------------------------------------------------------------------
 
 
@@ -279,7 +431,10 @@ def test_a_disk_that_gets_full_leaves_what_fitted(path, recorder, monkeypatch):
     assert isinstance(recorder.error, TapeUnavailable)
     assert "No space left on device; it holds the 1 lines" in str(recorder.error)
     assert bulk_of(path).read_bytes() == MUCH_TEXT
-    recorder.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        recorder.close()
+    assert "so keep both" in recorder.error.__notes__[0]
     assert payloads(path) == [MUCH_TEXT]
 
 
@@ -336,6 +491,29 @@ def test_a_bulk_that_is_too_large(path):
         payloads(path, max_line=999)
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a link", "a folder"])
+def test_a_strangers_bulk_that_is_no_file(path, kind):
+    if kind == "a pipe":
+        os.mkfifo(bulk_of(path))
+    elif kind == "a link":
+        path.with_name("private").write_bytes(b"private")
+        bulk_of(path).symlink_to(path.with_name("private"))
+    else:
+        bulk_of(path).mkdir()
+    path.write_bytes(HEADER % b"tcp" + LINE + bulk_field(0, 7))
+    with pytest.raises(TapeDamaged, match=r"in feed.jsonl.bulk, cannot be read: "):
+        payloads(path)
+
+
+def test_a_stranger_cannot_have_the_same_read_again_and_again(path):
+    bulk_of(path).write_bytes(bytes(1 << 20))
+    path.write_bytes(HEADER % b"tcp" + (LINE + bulk_field(0, 1 << 20)) * 1000)
+    with TapeReader(path) as tape, pytest.raises(TapeDamaged, match="there is less than its lines speak of"):
+        for _ in tape:
+            pass
+    assert tape.number < 10
+
+
 def test_text_of_a_strangers_that_is_none(path):
     bulk_of(path).write_bytes(b"\xff")
     path.write_bytes(HEADER % b"websocket" + LINE + bulk_field(0, 1))
@@ -347,4 +525,4 @@ def test_text_of_a_strangers_that_is_none(path):
 
 def test_a_tape_that_is_gone_cannot_be_put_together(path):
     with pytest.raises(FileNotFoundError):
-        [*put_together(path, "tcp")]
+        [*put_together(path, "tcp", 1)]

@@ -27,7 +27,7 @@ def file(path):
 
 @pytest.mark.parametrize("parts", [[b"abc"], [b"a", b"", b"bc"]])
 def test_parts_are_written_one_behind_the_other(path, file, parts):
-    assert file.is_regular
+    assert file.is_alone_at(path)
     assert [file.append(*parts), file.append(*parts), file.size] == [0, 3, 6]
     assert path.read_bytes() == b"abcabc"
     file.clear()
@@ -43,12 +43,12 @@ def test_what_is_held_is_written_together(path, file, count, monkeypatch):
         monkeypatch.setattr(place, name, lambda *args, real=real: calls.append(args) or real(*args))
     file.append(b"first\n")
     calls.clear()
-    file.hold()
+    file.keep()
     begins = [file.append(b"%4d" % number, b"\n") for number in range(count)]
     assert path.read_bytes() == b"first\n"
     assert begins == [6 + 5 * number for number in range(count)]
-    file.let_go()
-    file.let_go()
+    file.write_kept()
+    file.write_kept()
     assert len(calls) == bool(count)
     assert path.read_bytes() == b"first\n" + b"".join(b"%4d\n" % number for number in range(count))
     assert file.append(b"last") == 6 + 5 * count
@@ -67,10 +67,10 @@ def test_what_does_not_fit_is_taken_back(path, file, monkeypatch, held):
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         if held:
-            file.hold()
+            file.keep()
             assert file.append(b"second\n") == 6
         with pytest.raises(OSError, match="No space left"):
-            file.let_go() if held else file.append(b"second\n")
+            file.write_kept() if held else file.append(b"second\n")
     assert path.read_bytes() == b"first\n"
     assert file.append(b"third\n") == 6
     assert path.read_bytes() == b"first\nthird\n"

@@ -85,6 +85,8 @@ def test_all_else_is_read_back_just_as_it_was(kind, side, payload, code, reason,
     [
         ('{"a": 1}', "websocket", '"json":{"a": 1}}'),
         (b'{"a":1}\n', "tcp", '"tail":"\\n","json":{"a":1}}'),
+        (b'{"a":1} \t\n', "tcp", '"tail":" \\t\\n","json":{"a":1}}'),
+        ('{"a":1} ', "websocket", '"tail":" ","json":{"a":1}}'),
         (b'{"a":1}', "websocket", '"binary":true,"json":{"a":1}}'),
         ('{"a":\n1}', "websocket", '"text":"{\\"a\\":\\n1}"}'),
         ("[NaN]", "websocket", '"text":"[NaN]"}'),

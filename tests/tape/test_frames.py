@@ -176,6 +176,13 @@ def test_only_what_is_compressed_is_inflated():
     assert frames.end() == [Passed(Kind.RAW, b"hel")]
 
 
+def test_a_frame_that_cannot_be_is_kept_together():
+    broken = frame(Opcode.TEXT, b'{"token": "s3cr3t-1"}').replace(b"\x81", b"\x83", 1)
+    frames = Frames()
+    assert frames.feed(broken[:8]) == []
+    assert frames.feed(broken[8:] + b"more") == [Passed(Kind.RAW, broken + b"more")]
+
+
 @pytest.mark.parametrize("cut", range(1, 5))
 @pytest.mark.parametrize("mask", [b"", b"\1\2\3\4"])
 def test_what_turns_out_to_be_no_frame_is_raw_as_it_came(cut, mask):

@@ -44,24 +44,40 @@ def test_what_comes_together_is_written_together(path):
     connection = recorder.connection(0.0)
     connection.part(0.0, "client", b"hel")
     part = [line.payload for line in lines(path)]
-    connection.hold()
-    connection.message(0.0, "client", "hello")
-    connection.message(0.0, "client", "x" * MUCH)
-    connection.happened(0.0, Kind.PING, "client", b"?")
-    assert [line.payload for line in lines(path)] == part == [b"hel"]
-    assert recorder.writer.lines == 0
-    connection.let_go()
+    with connection.together():
+        connection.message(0.0, "client", "hello")
+        connection.message(0.0, "client", "x" * MUCH)
+        connection.happened(0.0, Kind.PING, "client", b"?")
+        assert [line.payload for line in lines(path)] == part == [b"hel"]
+        assert recorder.writer.lines == 0
     assert [line.payload for line in lines(path)] == ["hello", "x" * MUCH, b"?"]
     assert recorder.writer.lines == 3
     recorder.close()
+
+
+def test_what_interrupts_it_loses_nothing_that_came_before(path):
+    class Interrupted(BaseException):
+        pass
+
+    def find(payload):
+        if payload == "stop":
+            raise Interrupted
+        return ()
+
+    recorder = Recorder(path, "websocket", now=0.0, redact=find)
+    connection = recorder.connection(0.0)
+    with pytest.raises(Interrupted), connection.together():
+        connection.message(0.0, "client", "first")
+        connection.message(0.0, "client", "stop")
+    connection.message(0.0, "client", "last")
+    recorder.close()
+    assert [line.payload for line in lines(path)] == ["first", "last"]
 
 
 def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch):
     recorder = Recorder(path, "websocket", now=0.0)
     connection = recorder.connection(0.0)
     connection.message(0.0, "client", "first")
-    connection.hold()
-    connection.message(0.0, "client", "second")
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -70,12 +86,12 @@ def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch):
         for name in ("write", "writev"):
             patch.setattr(os, name, full)
             patch.setattr("farend.tape.files._gathered", full)
-        connection.let_go()
+        with connection.together():
+            connection.message(0.0, "client", "second")
     assert isinstance(recorder.error, TapeUnavailable)
     assert "holds the 1 lines" in str(recorder.error)
-    connection.hold()
-    connection.message(0.0, "client", "third")
-    connection.let_go()
+    with connection.together():
+        connection.message(0.0, "client", "third")
     recorder.close()
     assert [line.payload for line in lines(path)] == ["first"]
 

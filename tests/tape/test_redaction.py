@@ -385,11 +385,11 @@ def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
     assert redactor._looked_for_at_once is None
 
 
-def test_a_name_far_from_its_separator_is_none_in_much(search):
-    much = b"-" * 2000
-    redactor = search.start()
-    assert redactor.data(much + b'"token"  :  "abcdef"') == much + b'"token"  :  "<secret:token:1>"'
-    assert redactor.data(much + b'"token"' + b" " * 200 + b': "defghi"').endswith(b'"defghi"')
+@pytest.mark.parametrize("blanks", [0, 1, 63, 64, 130, 5000])
+@pytest.mark.parametrize("filler", [b"-" * 2000, b"a: b, c = d; " * 200], ids=["sparse", "dense"])
+def test_any_number_of_blanks_may_stand_between_a_name_and_its_value(search, blanks, filler):
+    before, secret = filler + b'"token"' + b" " * blanks + b":" + b"\n" * blanks + b'"', b"abcdef"
+    assert search.start().data(before + secret + b'"') == before + b'<secret:token:1>"'
 
 
 def test_without_any_rule_nothing_is_looked_for():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -12,7 +14,7 @@ from farend.tape.format import Kind
 from farend.tape.index import index
 from farend.tape.recorder import Recorder
 from farend.tape.redaction import RedactedStream
-from farend.tape.unfinished import Unfinished, beside
+from farend.tape.unfinished import Unfinished, parts_of
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_parts_are_read_until_the_message_is_there(path, recorder):
     connection.part(0.7, "client", b"and")
     assert len(said(path)) == 4
     connection.over()
-    assert beside(path) == []
+    assert parts_of(path) == []
 
 
 def test_each_side_of_each_connection_has_its_own(path, recorder):
@@ -63,9 +65,9 @@ def test_each_side_of_each_connection_has_its_own(path, recorder):
     ]
     for connection in connections[1:]:
         connection.over()
-    assert len(beside(path)) == 2
+    assert len(parts_of(path)) == 2
     recorder.close()
-    assert beside(path) == []
+    assert parts_of(path) == []
 
 
 def test_a_tape_is_replayed_up_to_its_last_whole_message(path, recorder):
@@ -93,7 +95,7 @@ def test_no_secret_is_in_a_part_however_it_is_cut(path, recorder):
     message = b'{"token": "s3cr3t-1", "x": 1}'
     for at in range(len(message)):
         connection.part(0.0, "client", message[at : at + 1])
-        assert b"s3" not in b"".join(one.read_bytes() for one in beside(path))
+        assert b"s3" not in b"".join(one.read_bytes() for one in parts_of(path))
     assert b"".join([payload for *_, payload in said(path)]) == b'{"token": "<secret:token:1>", "x": 1}'
     connection.message(0.1, "client", message.decode())
     assert said(path) == [(1, Kind.MESSAGE, "client", '{"token": "<secret:token:1>", "x": 1}')]
@@ -109,16 +111,16 @@ def test_a_function_for_secrets_is_given_whole_messages_alone(path):
     connection.message(0.0, "client", "hello")
     recorder.close()
     assert given == ["hello"]
-    assert beside(path) == []
+    assert parts_of(path) == []
 
 
 def test_what_is_left_of_a_tape_goes_with_it(path):
     Unfinished(path, 1, "client").write(b"{}\n")
     other = path.with_name(f"{path.name}.1-nobody.part")
     other.touch()
-    assert len(beside(path)) == 1
+    assert len(parts_of(path)) == 1
     TapeWriter(path, "tcp").close()
-    assert beside(path) == []
+    assert parts_of(path) == []
     assert other.exists()
 
 
@@ -129,6 +131,34 @@ def test_what_cannot_be_redacted_is_not_written(path, recorder, monkeypatch):
     connection.part(0.0, "client", b"lo")
     assert isinstance(recorder.error, ZeroDivisionError)
     assert said(path) == []
+
+
+def test_nothing_stands_beside_what_is_no_file():
+    recorder = Recorder("/dev/null", "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", b"hel")
+    assert parts_of(Path("/dev/null")) == []
+    recorder.close()
+
+
+def test_a_part_that_cannot_be_cleared_goes(path, recorder, monkeypatch):
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", b"hel")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", mock.Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        connection.message(0.0, "client", "hello")
+    assert parts_of(path) == []
+    assert said(path) == [(1, Kind.MESSAGE, "client", "hello")]
+
+
+def test_what_has_come_is_kept_where_the_whole_was_not_written(path, recorder, monkeypatch):
+    connection = recorder.connection(0.0)
+    connection.part(0.0, "client", b"hel")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        connection.message(0.0, "client", "hello")
+    assert recorder.error is not None
+    assert said(path) == [(1, Kind.RAW, "client", b"hel")]
 
 
 @pytest.mark.parametrize("room", [0, 10])
@@ -145,7 +175,7 @@ def test_a_full_disk_is_the_tapes_to_tell(path, recorder, monkeypatch, room):
         patch.setattr(os, "write", full)
         connection.part(0.0, "client", b"hel")
     connection.part(0.0, "client", b"lo")
-    assert beside(path) == []
+    assert parts_of(path) == []
     assert recorder.error is None
     connection.message(0.0, "client", "hello")
     assert said(path) == [(1, Kind.MESSAGE, "client", "hello")]

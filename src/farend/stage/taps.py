@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from farend.errors import AddressError, Failure, FarendError, NoWebSocket
 from farend.stage import heads
 from farend.tape.format import SIDES, Headers, Kind, Side
+
+if TYPE_CHECKING:
+    from farend.tape.frames import Passed
 
 _TLS_ALERT = b"\x15\x03"
 _TLS_HELLO = b"\x16\x03"
@@ -24,8 +28,7 @@ class Record(Protocol):
     def part(self, now: float, sender: Side, data: bytes) -> None: ...
     def data(self, now: float, sender: Side, data: bytes) -> None: ...
     def flush(self, now: float) -> None: ...
-    def hold(self) -> None: ...
-    def let_go(self) -> None: ...
+    def together(self) -> contextlib.AbstractContextManager[None]: ...
     def over(self) -> None: ...
     def happened(
         self,
@@ -44,7 +47,10 @@ class Unrecorded:
     def nothing(self, *args: object, **options: object) -> None:
         pass
 
-    connect = answer = message = part = data = flush = hold = let_go = over = happened = nothing
+    connect = answer = message = part = data = flush = over = happened = nothing
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 class TcpTap:
@@ -137,14 +143,10 @@ class WebSocketTap:
             now = time.monotonic()
             passed = frames.feed(data)
             if len(passed) > 1:
-                self._record.hold()
-            for kind, payload, fragments, code, reason in passed:
-                if kind is Kind.MESSAGE:
-                    self._record.message(now, side, payload, fragments)  # type: ignore[arg-type]
-                else:
-                    self._record.happened(now, kind, side, payload, code, reason)  # type: ignore[arg-type]
-            if len(passed) > 1:
-                self._record.let_go()
+                with self._record.together():
+                    self._tell_record(now, side, passed)
+            else:
+                self._tell_record(now, side, passed)
             if frames.is_within:
                 self._record.part(now, side, frames.part())
             return data
@@ -152,6 +154,13 @@ class WebSocketTap:
             self._raw(side, data)
             return data
         return self._asked(data) if side == "client" else self._answered(data)
+
+    def _tell_record(self, now: float, side: Side, passed: Sequence[Passed]) -> None:
+        for kind, payload, fragments, code, reason in passed:
+            if kind is Kind.MESSAGE:
+                self._record.message(now, side, payload, fragments)  # type: ignore[arg-type]
+            else:
+                self._record.happened(now, kind, side, payload, code, reason)  # type: ignore[arg-type]
 
     # -- the handshake ----------------------------------------------------------------------------
 
@@ -286,9 +295,11 @@ class WebSocketTap:
         if self._answer:
             self._raw("server", bytes(self._answer))
             self._answer.clear()
+        now = time.monotonic()
         for side, frames in self._frames.items():
-            for passed in frames.end():
-                self._raw(side, passed.payload or b"")  # type: ignore[arg-type]
+            if passed := frames.end():
+                with self._record.together():
+                    self._tell_record(now, side, passed)
 
     def refused(self, reason: str) -> None:
         self._reason = reason

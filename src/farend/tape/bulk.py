@@ -8,6 +8,7 @@ is still recorded, or whose recorder was killed, is given the payloads from both
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Final
 
+from farend.tape.files import opened
 from farend.tape.format import Wire
 from farend.tape.spelling import separated, spelled
 
@@ -23,20 +25,22 @@ MUCH: Final = 32 << 10
 _BINARY: Final = b'"binary":true,'
 _BULK: Final = re.compile(rb'"bulk":\[(\d+),(\d+)\]\}\n\Z')
 _STEP: Final = 1 << 20
+_GENEROUS: Final = 4
+"""How often a reader is given what stands beside a tape: once, if its lines are true; a stranger's may not be."""
 
 
 def bulk_of(tape: Path) -> Path:
     """The file beside the tape."""
-    return tape.with_name(tape.name + ".bulk")
+    return tape.parent / f"{tape.name}.bulk"
 
 
-def rest_of(tape: Path) -> list[Path]:
+def leftovers_of(tape: Path) -> list[Path]:
     """What may be left of a tape whose recorder was killed, and is of no use without the tape."""
     return [bulk_of(tape), _whole_of(tape)]
 
 
 def _whole_of(tape: Path) -> Path:
-    return tape.with_name(tape.name + ".whole")
+    return tape.parent / f"{tape.name}.whole"
 
 
 def bulk_field(begin: int, size: int, *, binary: bool = False) -> bytes:
@@ -47,12 +51,11 @@ def bulk_field(begin: int, size: int, *, binary: bool = False) -> bytes:
 # -- putting together -----------------------------------------------------------------------------
 
 
-def put_together(tape: Path, wire: Wire) -> Generator[float, None, int]:
-    """Have all that was said on the tape itself, a megabyte or so at each step; gives the number of its lines.
+def put_together(tape: Path, wire: Wire, payloads: int) -> Generator[float, None, int]:
+    """Have all that was said on the tape itself, so many payloads of the bulk's; gives the number of the tape's lines.
 
-    Each step tells how much of it is done, from 0 to 1.
-
-    Raises `OSError` where that cannot be done; the tape and what is beside it are as they were then.
+    A megabyte or so is done at each step, which tells how much of all that is, from 0 to 1. Raises `OSError` or
+    `ValueError` where it cannot be done; the tape and the bulk are as they were then.
     """
     whole, bulk = _whole_of(tape), bulk_of(tape)
     lines, since = -1, 0  # for the header is none
@@ -61,7 +64,8 @@ def put_together(tape: Path, wire: Wire) -> Generator[float, None, int]:
             shutil.copymode(tape, whole)
             size, read = sum(os.fstat(file.fileno()).st_size for file in (old, much)), 0
             for line in old:
-                parts, count = _spelled(line, much, wire)
+                parts, count, is_bulk = _spelled(line, much, wire)
+                payloads -= is_bulk
                 for part in parts:
                     new.write(part)
                     since += len(part)
@@ -70,48 +74,63 @@ def put_together(tape: Path, wire: Wire) -> Generator[float, None, int]:
                 if since > _STEP:
                     since = 0
                     yield (read + much.tell()) / size
+        if payloads:
+            raise OSError(errno.EIO, "somebody else has written on it")
         os.replace(whole, tape)
     except BaseException:
         with contextlib.suppress(OSError):
             whole.unlink(missing_ok=True)
         raise
-    bulk.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # where somebody reads it, and the system minds
+        bulk.unlink(missing_ok=True)
     return lines
 
 
-def _spelled(line: bytes, much: IO[bytes], wire: Wire) -> tuple[tuple[bytes, ...], int]:
-    """What stands on the tape for this line in the end, and how many lines that is."""
+def _spelled(line: bytes, much: IO[bytes], wire: Wire) -> tuple[tuple[bytes, ...], int, bool]:
+    """What stands on the tape for this line in the end, how many lines that is, and whether it was in the bulk."""
     found = _BULK.search(line)
     if found is None:
-        return (line,), 1
+        return (line,), 1, False
     begun = line[: found.start()]
     much.seek(int(found[1]))
     payload = much.read(int(found[2]))
+    if len(payload) < int(found[2]):
+        raise OSError(errno.EIO, "something is missing in the file beside it")
     if wire == "tcp":
         payloads = separated(payload)
-        return spelled(begun.decode(), payloads, bytes_are_usual=True), len(payloads)
+        return spelled(begun.decode(), payloads, bytes_are_usual=True), len(payloads), True
     if begun.endswith(_BINARY):
-        return spelled(begun.removesuffix(_BINARY).decode(), [payload], bytes_are_usual=False), 1
-    return spelled(begun.decode(), [payload.decode("utf-8", "surrogatepass")], bytes_are_usual=False), 1
+        return spelled(begun.removesuffix(_BINARY).decode(), [payload], bytes_are_usual=False), 1, True
+    return spelled(begun.decode(), [payload.decode("utf-8", "surrogatepass")], bytes_are_usual=False), 1, True
 
 
 # -- reading --------------------------------------------------------------------------------------
 
 
 class BulkReader:
-    """The file beside a tape, for who reads. It is opened when it is needed, and then kept."""
+    """The file beside a tape, for who reads. It is opened as soon as it is there, and then kept."""
 
     def __init__(self, tape: Path) -> None:
         self._path = bulk_of(tape)
         self._file: IO[bytes] | None = None
+        self._given = 0
+        self.look()
+
+    def look(self) -> None:
+        """Open it where it is there: it goes when the tape is closed."""
+        if self._file is None:
+            with contextlib.suppress(OSError):
+                self._file = opened(self._path)
 
     def read(self, offset: int, size: int) -> bytes:
         """A payload. Raises `ValueError` where it is not there, which says why."""
         try:
-            if self._file is None:
-                self._file = open(self._path, "rb")  # noqa: SIM115 (closed by `close`)
-            self._file.seek(offset)
-            payload = self._file.read(size)
+            file = self._file = self._file or opened(self._path)
+            self._given += size
+            if self._given > _GENEROUS * os.fstat(file.fileno()).st_size:
+                raise ValueError("there is less than its lines speak of")
+            file.seek(offset)
+            payload = file.read(size)
         except FileNotFoundError:
             raise ValueError(
                 f"what was said stands beside the tape, in {self._path.name}, which is not there; the two belong "
@@ -123,6 +142,10 @@ class BulkReader:
         if len(payload) < size:
             raise ValueError(f"what was said, in {self._path.name}, is cut off")
         return payload
+
+    def again(self) -> None:
+        """All of it may be asked for once more."""
+        self._given = 0
 
     def close(self) -> None:
         """Close the file. To do it twice does no harm."""

@@ -1,20 +1,27 @@
-"""Files to which whole things are appended: what does not fit on the disk is taken back."""
+"""Files to which whole things are appended: what does not fit on the disk is taken back.
+
+And how a file is read that anybody may have put there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _gathered: Final[Callable[[int, Sequence[bytes]], int]] = getattr(
     os, "writev", lambda file, parts: os.write(file, b"".join(parts))
 )
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | _BINARY
+_UNFOLLOWED: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
 _MOST_PARTS: Final = 512
 """Parts that a system writes with one call, at the least (POSIX: 16; all that there are: 1024)."""
+_ZEROS: Final = bytes(1 << 16)
 
 
 class Appended:
@@ -31,40 +38,60 @@ class Appended:
 
     def __init__(self, path: Path) -> None:
         self._file: int | None = os.open(path, _FLAGS, 0o644)
-        self.is_regular = stat.S_ISREG(os.fstat(self._file).st_mode)
-        self.size = self._written = 0
-        self._held: list[bytes] | None = None
+        self.size = 0
+        """Bytes of all that was appended."""
+        self._written = 0
+        """Those of them that the system has: all, unless some are kept."""
+        self._kept: list[bytes] | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._file is None
 
+    def is_alone_at(self, path: Path) -> bool:
+        """Whether it is what stands at the path, a regular file, and nowhere else."""
+        assert self._file is not None
+        try:
+            own, there = os.fstat(self._file), os.stat(path)
+        except OSError:
+            return False
+        return stat.S_ISREG(own.st_mode) and os.path.samestat(own, there) and own.st_nlink == 1
+
     def append(self, *parts: bytes) -> int:
         """Write something in one or several parts; gives where it begins. The system has it when this returns."""
         begin = self.size
-        if self._held is None:
+        if self._kept is None:
             self._write(parts)
         else:
-            self._held += parts
+            self._kept += parts
             self.size += sum(map(len, parts))
         return begin
 
-    def hold(self) -> None:
+    def keep(self) -> None:
         """Keep what is appended from now on, to write it with one call."""
-        self._held = []
+        self._kept = []
 
-    def let_go(self) -> None:
+    def write_kept(self) -> None:
         """Write what was kept: all of it, or nothing."""
-        held, self._held = self._held, None
-        if held:
-            self._write(held if len(held) <= _MOST_PARTS else [b"".join(held)])
+        kept, self._kept = self._kept, None
+        if kept:
+            self._write(kept if len(kept) <= _MOST_PARTS else [b"".join(kept)])
+
+    def erase(self, begin: int, size: int) -> None:
+        """Overwrite what was written there, or take it back where it is the last."""
+        assert self._file is not None
+        if begin + size == self._written == self.size:
+            self._cut(begin)
+            return
+        os.lseek(self._file, begin, os.SEEK_SET)
+        while size > 0:
+            size -= os.write(self._file, _ZEROS[:size])
+        os.lseek(self._file, self._written, os.SEEK_SET)
 
     def clear(self) -> None:
         """Begin again with an empty file."""
-        assert self._file is not None
-        os.ftruncate(self._file, 0)
-        self.size = self._written = 0
+        self._cut(0)
 
     def close(self) -> None:
         """Close the file. To do it twice does no harm."""
@@ -81,8 +108,22 @@ class Appended:
                 written += os.write(self._file, b"".join(parts)[written:])
         except OSError:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._written)
-            self.size = self._written
+                self._cut(self._written)
             raise
         self._written += size
         self.size = self._written
+
+    def _cut(self, size: int) -> None:
+        assert self._file is not None
+        self.size = self._written = size
+        os.ftruncate(self._file, size)
+        os.lseek(self._file, size, os.SEEK_SET)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A regular file, to be read: no link is followed, and nothing is waited for. Raises `OSError`."""
+    file = os.open(path, _UNFOLLOWED)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return open(file, "rb")

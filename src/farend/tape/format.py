@@ -37,7 +37,7 @@ MAX_LINE: Final = 64 << 20
 
 Wire: TypeAlias = Literal["tcp", "websocket"]
 Side: TypeAlias = Literal["client", "server"]
-Much: TypeAlias = Callable[[int, int], bytes]
+ReadBulk: TypeAlias = Callable[[int, int], bytes]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 WIRES: Final = ("tcp", "websocket")
 SIDES: Final[tuple[Side, Side]] = ("client", "server")
@@ -176,7 +176,7 @@ def payload_text(payload: str | bytes, *, bytes_are_usual: bool) -> str:
             return '"base64":"' + base64_of(payload).decode("ascii") + '"'
         text, before = shown, "" if bytes_are_usual else '"binary":true,'
     if text[:1] in _OPENS and text:
-        body = text.rstrip("\r\n")
+        body = text.rstrip(" \t\r\n")
         if _is_json(body):
             tail = text[len(body) :]
             return f'{before}"tail":{_dump(tail)},"json":{body}' if tail else f'{before}"json":{body}'
@@ -235,23 +235,23 @@ def parsed_header(text: str, source: str) -> Header:
     return Header(fields["wire"], when, target, farend or "", version)
 
 
-def parsed_line(text: str, wire: Wire, number: int, source: str, much: Much | None = None) -> Line:
+def parsed_line(text: str, wire: Wire, number: int, source: str, bulk: ReadBulk | None = None) -> Line:
     """The line that the text spells. Raises `TapeDamaged`, which names the line and what is wrong with it.
 
-    `much` gives the payload that stands beside the tape, of this offset and size in bytes.
+    `bulk` reads what stands beside the tape, from this offset on, so many bytes.
     """
     fields = _object(text)
     try:
         if fields is None:
             raise ValueError("it is no JSON object")
-        return _line(fields, text, wire, much)
+        return _line(fields, text, wire, bulk)
     except TapeTooLarge:
         raise
     except ValueError as error:
         raise TapeDamaged(f"{source}, line {number}: {error}", line=number) from None
 
 
-def _line(fields: Mapping[str, Any], text: str, wire: Wire, much: Much | None) -> Line:
+def _line(fields: Mapping[str, Any], text: str, wire: Wire, bulk: ReadBulk | None) -> Line:
     connection, kind, sender, at = (fields.get(name) for name in ("connection", "kind", "from", "at"))
     if type(connection) is not int or connection < 1:
         raise ValueError(f"its connection is {connection!r}, and not a number from 1")
@@ -268,7 +268,7 @@ def _line(fields: Mapping[str, Any], text: str, wire: Wire, much: Much | None) -
         kind=_KINDS[kind],
         sender=sender,
         at=at,
-        payload=_payload(fields, text, wire, kind, much),
+        payload=_payload(fields, text, wire, kind, bulk),
         code=_known(fields, "code", int),
         reason=_known(fields, "reason", str) or "",
         target=_known(fields, "target", str),
@@ -298,14 +298,14 @@ def _known(fields: Mapping[str, Any], name: str, kind: type) -> Any:
     return value
 
 
-def _payload(fields: Mapping[str, Any], text: str, wire: Wire, kind: str, much: Much | None) -> str | bytes | None:
+def _payload(fields: Mapping[str, Any], text: str, wire: Wire, kind: str, bulk: ReadBulk | None) -> str | bytes | None:
     if "bulk" in fields:
         where = fields["bulk"]
         if not isinstance(where, list) or len(where) != 2 or any(type(one) is not int or one < 0 for one in where):
             raise ValueError(f"its bulk is {where!r}, and not an offset and a size in bytes")
-        if much is None:
+        if bulk is None:
             raise ValueError("what was said stands beside the tape, and that is not at hand")
-        data = much(*where)
+        data = bulk(*where)
         is_text = wire == "websocket" and kind == Kind.MESSAGE and fields.get("binary") is not True
         return data.decode("utf-8", "surrogatepass") if is_text else data
     if "base64" in fields:

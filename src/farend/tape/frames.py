@@ -183,7 +183,6 @@ class Frames:
                     break
                 end = head + length
                 if end > size:
-                    self._check(first)
                     self._under_way = _Frame(data[start:head], first, length, data[mask:head])
                     start = head
                     continue
@@ -239,6 +238,7 @@ class Frames:
         if not frame.left:
             self._under_way = None
             try:
+                self._check(frame.first)
                 self._frame(frame.first, frame.payload, passed)
             except _Broken as broken:
                 broken.begun = frame.raw(before)

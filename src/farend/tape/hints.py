@@ -21,6 +21,7 @@ _SAMPLE: Final = 4096
 _RARE: Final = 32
 """Where one byte in so many is a separator, to look at each takes as long as to look for the names."""
 _LONGEST_NAME: Final = 64
+_BLANKS: Final = b" \t\r\n\v\f"
 _JOINT: Final = rb"""[ \t\r\n"'\\]"""
 """What may stand between a name and its colon."""
 _SEPARATOR: Final = rb"""(?:\\*["']\s*:|[ \t]*:|=)"""
@@ -99,7 +100,8 @@ class Hints:
         for separators in (self._colons, self._equals):
             for match in separators.finditer(data):
                 at = match.start()
-                if self._named.match(data[max(0, at - _LONGEST_NAME) : at + 1].lower()[::-1]):
+                begin = max(0, before_blanks(data, at) - _LONGEST_NAME)
+                if self._named.match(data[begin : at + 1].lower()[::-1]):
                     return True
                 if self._usual and data.startswith(b"://", at):
                     return True
@@ -175,6 +177,13 @@ def _around_its_rarest(parts: list[str]) -> bytes:
     joints = [re.escape(before.encode()) + joint for joint in ((b"", rb"[-_]") if before else (b"",))]
     behind = b"|".join(b"(?<=%s%s)" % (joint, begins) for joint in joints)
     return re.escape(word[at].encode()) + b"(?:" + behind + b")" + re.escape(word[at + 1 :].encode())
+
+
+def before_blanks(data: bytes, at: int) -> int:
+    """Where the blanks begin that end there: between a name and its separator there may be any number."""
+    while at > 0 and data[at - 1] in _BLANKS:
+        at -= 1
+    return at
 
 
 # -- names ----------------------------------------------------------------------------------------

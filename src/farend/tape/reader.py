@@ -14,8 +14,9 @@ from typing import IO, NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeTorn, TapeUnavailable, WrongType
 from farend.tape.bulk import BulkReader
+from farend.tape.files import opened
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
-from farend.tape.unfinished import beside
+from farend.tape.unfinished import parts_of
 
 
 def warn_if_torn(path: str | os.PathLike[str], number: int | None, *, stacklevel: int = 2) -> None:
@@ -62,11 +63,12 @@ class TapeReader(Iterator[Line]):
         self.number = 0
         """The number of the line that was read last; the header is line 1."""
         self._max_line = max_line
-        self._beside = beside(self.path) if unfinished else []
-        self._bulk = BulkReader(Path(os.path.realpath(self.path)))
+        self._parts = parts_of(self.path) if unfinished else []
+        self._bulk = BulkReader(Path(os.path.realpath(self.path)))  # first, for it goes when the tape is closed
         try:
             self._file: IO[bytes] = open(self.path, "rb")  # noqa: SIM115 (closed by `close`)
         except OSError as error:
+            self._bulk.close()
             raise TapeUnavailable(error.errno, f"the tape {path} cannot be read: {error.strerror}") from None
         try:
             self.header = self._read_header()
@@ -95,6 +97,8 @@ class TapeReader(Iterator[Line]):
     def go_to(self, position: Position) -> None:
         """Read on from there; not once the end has been read, which may be in another file."""
         self._file.seek(position.offset)
+        self._bulk.look()
+        self._bulk.again()
         self.number = position.number
 
     def __iter__(self) -> Self:
@@ -108,7 +112,7 @@ class TapeReader(Iterator[Line]):
             if not raw.isspace():
                 break
         try:
-            return parsed_line(self._text(raw), self.header.wire, self.number, str(self.path), self._much)
+            return parsed_line(self._text(raw), self.header.wire, self.number, str(self.path), self._payload_of_bulk)
         except TapeDamaged:
             if raw.endswith(b"\n"):
                 raise
@@ -125,9 +129,9 @@ class TapeReader(Iterator[Line]):
     def _read(self) -> bytes:
         try:
             raw = self._file.readline(self._max_line + 1)
-            while not raw and self._beside:
+            while not raw and self._parts:
                 self._file.close()
-                self._file = open(self._beside.pop(0), "rb")  # noqa: SIM115 (closed by `close`)
+                self._file = opened(self._parts.pop(0))
                 raw = self._file.readline(self._max_line + 1)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be read: {error.strerror}") from None
@@ -135,7 +139,7 @@ class TapeReader(Iterator[Line]):
         self._check_size(len(raw))
         return raw
 
-    def _much(self, offset: int, size: int) -> bytes:
+    def _payload_of_bulk(self, offset: int, size: int) -> bytes:
         """The payload that stands beside the tape there."""
         self._check_size(size)
         return self._bulk.read(offset, size)

@@ -6,12 +6,14 @@ is written.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from farend.errors import TapeUnavailable
 from farend.tape.bulk import MUCH, bulk_field
 from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, line_text
 from farend.tape.redaction import RedactedStream, Redaction
@@ -82,19 +84,25 @@ class Recorder:
 class _UnderWay:
     """What has come of a message that is not whole."""
 
-    def __init__(self, beside: Unfinished, stream: RedactedStream) -> None:
-        self.beside = beside
+    def __init__(self, file: Unfinished, stream: RedactedStream) -> None:
+        self.file = file
         self.stream = stream
         self.size = 0
         """Bytes that have come."""
         self.begin: int | None = None
-        """Where in the bulk these stand, where they stand there as they came, and together."""
+        """Where in the bulk all of them stand, one behind the other and as they came; None where they do not."""
+        self.pieces: list[tuple[int, int]] = []
+        """Where in the bulk any of them stand, with the size."""
 
     def came(self, size: int, at: int | None) -> None:
-        """So many more have come, which stand in the bulk there, or elsewhere."""
-        follows = not self.size or (self.begin is not None and at == self.begin + self.size)
-        self.begin = None if at is None or not follows else at - self.size
+        """So many more have come, and stand in the bulk there; None where they do not."""
+        if not self.size:
+            self.begin = at
+        elif self.begin is None or at != self.begin + self.size:
+            self.begin = None
         self.size += size
+        if at is not None:
+            self.pieces.append((at, size))
 
 
 class ConnectionRecorder:
@@ -115,9 +123,8 @@ class ConnectionRecorder:
         self._at = ""
         """The time as lines have it, and from when until when it is the time."""
         self._since, self._until = now, now
-        self._is_held = False
-        self._settled: list[Unfinished] = []
-        """Of messages that are whole, and are not yet written."""
+        self._settled: list[_UnderWay] | None = None
+        """Of messages that are whole, and will be written together with others; None where each is at once."""
         self._unfinished: dict[Side, _UnderWay] = {}
         """What has come of messages that are not whole."""
 
@@ -140,8 +147,9 @@ class ConnectionRecorder:
             self._write(self._line(now, Kind.MESSAGE, sender, payload=payload, fragments=fragments))
         elif self._recorder.error is None:
             try:
-                if not self._completed(now, sender, payload):
-                    self._write_message(now, sender, self._redactor.said(payload) if self._redacts else payload)
+                said = self._redactor.said(payload) if self._redacts else payload
+                if said is not payload or not self._completed(now, sender, payload):
+                    self._write_message(now, sender, said)
             except Exception as error:
                 self._recorder.fail(error)
         if self._unfinished:
@@ -151,68 +159,81 @@ class ConnectionRecorder:
         """More of a WebSocket message, or of a handshake, that is not whole: kept beside the tape until it is."""
         if self._recorder.error is not None or not data or not self._redactor.finds_in_parts:
             return
+        writer = self._recorder.writer
         if sender not in self._unfinished:
-            beside = Unfinished(self._recorder.writer.path, self.number, sender)
-            self._unfinished[sender] = _UnderWay(beside, self._redactor.stream())
+            if not writer.has_room_beside:
+                return
+            file = Unfinished(writer.path, self.number, sender)
+            self._unfinished[sender] = _UnderWay(file, self._redactor.stream())
             self._recorder.under_way.add(self)
         message = self._unfinished[sender]
         try:
             written = message.stream.feed(data) if self._redacts else data
-            is_bulk = written is data and (message.begin is not None if message.size else len(data) >= MUCH)
-            at = self._recorder.writer.put_beside(data) if is_bulk else None
+            goes_on = message.begin is not None if message.size else len(data) >= MUCH
+            at = writer.write_in_bulk(data) if goes_on and written is data else None
             message.came(len(data), at)
             begun = self._part_heads[sender] + self._time(now)
             if at is not None:
-                message.beside.write(begun.encode() + bulk_field(at, len(data)))
+                message.file.write(begun.encode() + bulk_field(at, len(data)))
             elif written:
-                message.beside.write(*spelled(begun, (written,), bytes_are_usual=True, readable=len(written) < MUCH))
+                message.file.write(*spelled(begun, (written,), bytes_are_usual=True, readable=len(written) < MUCH))
         except Exception as error:
             self._recorder.fail(error)
 
     def _completed(self, now: float, sender: Side, payload: str | bytes) -> bool:
-        """Whether the parts of a message that have come stand in the bulk, and now the rest does as well."""
+        """Whether all that has come of a message stands in the bulk, and now the rest does as well."""
         message = self._unfinished.get(sender)
         if message is None or message.begin is None:
             return False
         data = _bytes(payload)
         rest = data[message.size :]
-        if self._redacts and message.stream.feed(rest) is not rest:
-            return False  # there is a secret in it
-        message.came(len(rest), self._recorder.writer.put_beside(rest))
+        message.came(len(rest), self._recorder.writer.write_in_bulk(rest))
         if message.begin is None:
             return False  # others wrote meanwhile
         self._write_bulk_line(now, sender, payload, message.begin, len(data))
+        message.pieces.clear()
         return True
 
     def _settle(self, sender: Side) -> None:
         """What stands beside the tape in parts is on it as a whole."""
         message = self._unfinished.get(sender)
-        if message is not None and message.size:
-            self._unfinished[sender] = _UnderWay(message.beside, self._redactor.stream())
-            if self._is_held:
-                self._settled.append(message.beside)
-            else:
-                message.beside.clear()
+        if message is None or not message.size or self._recorder.error is not None:
+            return
+        self._unfinished[sender] = _UnderWay(message.file, self._redactor.stream())
+        if self._settled is None:
+            self._clean(message)
+        else:
+            self._settled.append(message)
 
-    def hold(self) -> None:
-        """Much has come together: keep it until `let_go`, to write all of it at once."""
-        self._is_held = True
-        self._recorder.writer.hold()
-
-    def let_go(self) -> None:
-        """Write what was kept."""
-        self._is_held = False
+    def _clean(self, message: _UnderWay) -> None:
+        """What has come of it before is to stand nowhere else: a secret may have come to light in it."""
+        message.file.clear()
         try:
-            self._recorder.writer.let_go()
-        except Exception as error:
+            for begin, size in message.pieces:
+                self._recorder.writer.erase_in_bulk(begin, size)
+        except OSError as error:
             self._recorder.fail(error)
-        while self._settled:
-            self._settled.pop().clear()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is said within has come together, and is written at once."""
+        settled: list[_UnderWay] = []
+        self._settled = settled
+        try:
+            with self._recorder.writer.together():
+                yield
+        except TapeUnavailable as error:
+            self._recorder.fail(error)
+        finally:
+            self._settled = None
+        if self._recorder.error is None:
+            for message in settled:
+                self._clean(message)
 
     def over(self) -> None:
         """There is no connection any more."""
         for message in self._unfinished.values():
-            message.beside.close()
+            message.file.close()
         self._unfinished.clear()
         self._recorder.under_way.discard(self)
 
@@ -270,16 +291,16 @@ class ConnectionRecorder:
     def _write_much(self, now: float, sender: Side, payload: str | bytes) -> bool:
         """A line for a payload that is spelled only in the end; False where it has to be at once."""
         data = _bytes(payload)
-        begin = self._recorder.writer.put_beside(data)
+        begin = self._recorder.writer.write_in_bulk(data)
         if begin is None:
             return False
         self._write_bulk_line(now, sender, payload, begin, len(data))
         return True
 
     def _write_bulk_line(self, now: float, sender: Side, payload: str | bytes, begin: int, size: int) -> None:
-        binary = isinstance(payload, bytes) and not self._is_tcp
         begun = (self._heads[sender] + self._time(now)).encode()
-        self._recorder.writer.write_bytes(begun + bulk_field(begin, size, binary=binary))
+        binary = isinstance(payload, bytes) and not self._is_tcp
+        self._recorder.writer.write_line_of_bulk(begun, begin, size, binary=binary)
 
     def _time(self, now: float) -> str:
         """The time as lines have it."""

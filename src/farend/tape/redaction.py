@@ -20,7 +20,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from farend.errors import InvalidArguments, WrongType
 from farend.tape.at_once import AtOnce, Expression, exactly
 from farend.tape.format import Headers, Line
-from farend.tape.hints import SHORT, Hints, any_of, words
+from farend.tape.hints import SHORT, Hints, any_of, before_blanks, words
 
 NAMES: Final = (
     "authorization",
@@ -58,7 +58,7 @@ _IN_URL_CUT: Final = re.compile(_IN_URL.pattern + rb"|://[^/\s:@\"']*:(?!\d{1,5}
 _NAME_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _LONGEST_NAME: Final = 64
 _LONGEST_NAMED: Final = 128
-"""Bytes of the longest name with what separates it from its value, in much text."""
+"""Bytes of the longest name, with the quotes behind it, in much text."""
 _BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 _IN_GROUP: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)(?:"\s*|\Z)|(-?\d[\d.eE+-]*)', re.DOTALL)
 _NUMBER: Final = re.compile(rb"-?\d[\d.eE+-]*")
@@ -273,7 +273,10 @@ class Redactor:
             return
         done = 0
         for end in self._hints.ends(low):
-            if end > done and (name := self._named.search(low, max(done, end - _LONGEST_NAMED), end)):
+            if end <= done:
+                continue
+            begin = before_blanks(low, end - 1) - _LONGEST_NAMED
+            if name := self._named.search(low, max(done, begin), end):
                 match = self._named.match(low, name.start())  # once more, for the blanks behind it
                 assert match is not None
                 done = match.end()

@@ -42,7 +42,11 @@ class Unfinished:
     def clear(self) -> None:
         """The message is on the tape."""
         if self._file is not None and self._file.size:
-            self._file.clear()
+            try:
+                self._file.clear()
+            except OSError:
+                self.close()
+                self._failed = True
 
     def close(self) -> None:
         """There will be no more."""
@@ -53,7 +57,7 @@ class Unfinished:
                 self._path.unlink()
 
 
-def beside(tape: Path) -> list[Path]:
+def parts_of(tape: Path) -> list[Path]:
     """The files that a killed recorder has left beside the tape, by connection."""
     found = tape.parent.glob(glob.escape(tape.name) + ".*.part")
     named = [(path, match) for path in found if (match := _NAME.search(path.name))]

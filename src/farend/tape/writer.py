@@ -6,7 +6,10 @@ What is much stands beside the tape until it is closed (`bulk.py`).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,10 +19,10 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from farend.errors import TapeUnavailable, WrongState, WrongType
-from farend.tape.bulk import bulk_of, put_together, rest_of
+from farend.tape.bulk import bulk_field, bulk_of, leftovers_of, put_together
 from farend.tape.files import Appended
 from farend.tape.format import Header, Line, Wire, header_text, line_text
-from farend.tape.unfinished import beside
+from farend.tape.unfinished import parts_of
 from farend.version import __version__
 
 STEP = 0.001
@@ -61,16 +64,26 @@ class TapeWriter:
         self.lines = 0
         """How many lines were written, the header not counted."""
         self.error: TapeUnavailable | None = None
-        self._held_lines: int | None = None
-        real = Path(os.path.realpath(self.path))  # where a link leads: that file is replaced by the whole tape
+        self._is_closed = False
+        self._kept_lines: int | None = None
+        self._alone = threading.Lock()
+        """Held while something is written: a client's threads may speak and listen at once."""
+        self._bulk: Appended | None = None
+        self._in_bulk = 0
+        """How many lines speak of what stands in the bulk."""
         try:
             self._file = Appended(self.path)
         except OSError as error:
             raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
-        self._real = real if self._file.is_regular else None
-        self._bulk: Appended | None = None
-        for left in [*beside(self.path), *rest_of(real)] if self._real else []:
-            left.unlink(missing_ok=True)  # by who was killed while he wrote the tape that this one replaces
+        self._real = Path(os.path.realpath(self.path))
+        """Where a link leads: that file is replaced by the whole tape."""
+        self.has_room_beside = self._file.is_alone_at(self._real)
+        """Whether other files can stand beside the tape: not where it is a device, or has two names."""
+        for left in [*parts_of(self.path), *leftovers_of(self._real)] if self.has_room_beside else []:
+            try:
+                left.unlink(missing_ok=True)  # by who was killed while he wrote the tape that this one replaces
+            except OSError:
+                self.has_room_beside = False
         when = None if times is None else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
             self.write_bytes(_bytes(header_text(Header(wire, when, target, __version__))))
@@ -98,23 +111,35 @@ class TapeWriter:
 
         Where all of it cannot be had on the tape, it is left as it is, and can be read; `error` says so.
         """
-        if self._file.is_closed:
+        if self._is_closed:
             return
-        self._file.close()
-        if self._bulk is not None:
-            self._bulk.close()
-            yield from self._put_together()
+        self._is_closed = True
+        try:
+            if self._in_bulk:
+                yield from self._put_together()
+            elif self._bulk is not None:
+                bulk_of(self._real).unlink(missing_ok=True)
+        finally:
+            self._file.close()
+            if self._bulk is not None:
+                self._bulk.close()
 
     def _put_together(self) -> Iterator[float]:
-        assert self._real is not None
+        assert self._bulk is not None
+        bulk = bulk_of(self._real)
         try:
-            self.lines = yield from put_together(self._real, self.wire)
-        except OSError as error:
-            self.error = self.error or TapeUnavailable(
-                error.errno,
-                f"the tape {self.path} cannot be put together: {error.strerror}; "
-                f"it is read together with {bulk_of(self._real).name} beside it, so keep both",
+            if not (self._file.is_alone_at(self._real) and self._bulk.is_alone_at(bulk)):
+                raise OSError(errno.ESTALE, "it was moved, or recorded once more, meanwhile")
+            self.lines = yield from put_together(self._real, self.wire, self._in_bulk)
+        except (OSError, ValueError) as error:
+            problem = (
+                f"the tape {self.path} cannot be put together: {getattr(error, 'strerror', None) or error}; "
+                f"it is read together with {bulk.name} beside it, so keep both"
             )
+            if self.error is None:
+                self.error = TapeUnavailable(getattr(error, "errno", None) or errno.EIO, problem)
+            else:
+                self.error.add_note(problem)
 
     def at(self, seconds: float) -> float | None:
         """A time as the tape has it: rounded, or left out."""
@@ -130,62 +155,82 @@ class TapeWriter:
 
     def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
         """Write whole lines that are spelled already, so many, in one or several parts."""
-        self._check()
-        try:
-            self._file.append(*parts)
-        except OSError as error:
-            self._fail(error)
-        if self._held_lines is None:
-            self.lines += lines
-        else:
-            self._held_lines += lines
+        with self._alone:
+            self._append(parts, lines)
 
-    def put_beside(self, payload: bytes) -> int | None:
-        """Write a payload, or more of one, beside the tape; gives where it begins. None where nothing can stand there.
+    def write_line_of_bulk(self, begun: bytes, begin: int, size: int, *, binary: bool = False) -> None:
+        """Write a line that begins so, and whose payload stands in the bulk there."""
+        with self._alone:
+            self._append((begun, bulk_field(begin, size, binary=binary)), 1)
+            self._in_bulk += 1
 
-        `bulk_field` of it ends a line on the tape.
-        """
-        self._check()
-        if self._bulk is None:
-            if self._real is None:
+    def write_in_bulk(self, payload: bytes) -> int | None:
+        """Write a payload, or more of one, beside the tape; gives where it begins. None where that cannot be."""
+        with self._alone:
+            self._check()
+            if not self.has_room_beside:
                 return None
+            if self._bulk is None:
+                try:
+                    self._bulk = Appended(bulk_of(self._real))
+                except OSError:
+                    self.has_room_beside = False
+                    return None
+                if self._kept_lines is not None:
+                    self._bulk.keep()
             try:
-                self._bulk = Appended(bulk_of(self._real))
-            except OSError:
-                self._real = None
-                return None
-            if self._held_lines is not None:
-                self._bulk.hold()
-        try:
-            return self._bulk.append(payload)
-        except OSError as error:
-            self._fail(error)
-
-    def hold(self) -> None:
-        """Keep what is written from now on, until `let_go`: the system has it then, after two calls."""
-        self._held_lines = 0
-        for file in self._files():
-            file.hold()
-
-    def let_go(self) -> None:
-        """Write what was kept."""
-        lines, self._held_lines = self._held_lines, None
-        if lines is not None and self.error is None:
-            try:
-                for file in self._files():
-                    file.let_go()
+                return self._bulk.append(payload)
             except OSError as error:
                 self._fail(error)
-            self.lines += lines
+
+    def erase_in_bulk(self, begin: int, size: int) -> None:
+        """What stands in the bulk there, and on no line, is to stand nowhere."""
+        with self._alone:
+            if self._bulk is not None:
+                self._bulk.erase(begin, size)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is written within all at once, at the end: with two calls, whatever it is."""
+        with self._alone:
+            self._kept_lines = 0
+            for file in self._files():
+                file.keep()
+        try:
+            yield
+        finally:
+            with self._alone:
+                self._write_kept()
+
+    def _write_kept(self) -> None:
+        lines, self._kept_lines = self._kept_lines, None
+        if self.error is None:
+            try:
+                for file in self._files():
+                    file.write_kept()
+            except OSError as error:
+                self._fail(error)
+            self.lines += lines or 0
 
     def _files(self) -> list[Appended]:
         """The files, the one first that lines on the other one speak of."""
         return [self._file] if self._bulk is None else [self._bulk, self._file]
 
+    def _append(self, parts: tuple[bytes, ...], lines: int) -> None:
+        self._check()
+        try:
+            self._file.append(*parts)
+        except OSError as error:
+            self._fail(error)
+        if self._kept_lines is None:
+            self.lines += lines
+        else:
+            self._kept_lines += lines
+
     def _check(self) -> None:
         if self.error is not None:
             raise self.error
-        if self._file.is_closed:
+        if self._is_closed:
             raise WrongState(f"the tape {self.path} is closed")
 
     def _fail(self, error: OSError) -> NoReturn:
