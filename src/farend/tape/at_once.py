@@ -29,7 +29,7 @@ def exactly(data: bytes) -> bytes:
     r"""The pattern of just these bytes.
 
     >>> exactly(b"a.b")
-    b'a\x2eb'
+    b'a\\x2eb'
     """
     return b"".join(b"%c" % byte if byte < 128 and chr(byte).isalnum() else rb"\x%02x" % byte for byte in data)
 
