@@ -180,6 +180,32 @@ def test_progress_is_for_terminals(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("\rthe tape is put together: 25%")
 
 
+def test_a_tape_that_cannot_be_written_is_told_at_once(monkeypatch, capsys):
+    import asyncio
+
+    from farend.cli import recording as record
+
+    class Proxy:
+        connections, lines, put_together = 1, 2000, 0.0
+        tape_error: Exception | None = None
+
+    async def main():
+        proxy, turns = Proxy(), iter([None, (error := OSError(28, "the tape is full")), error, error])
+        real = asyncio.sleep
+
+        async def sleep(seconds):
+            proxy.tape_error = next(turns, error)
+            await real(0)
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        async with record._watched(proxy):
+            for _ in range(10):
+                await real(0)
+
+    asyncio.run(main())
+    assert capsys.readouterr().err == "Warning: the tape is full\n"
+
+
 def test_much_is_put_together_on_the_way_out(tmp_path):
     tape = tmp_path / "tape.jsonl"
     said = b"0123456789abcde\n" * 1_000_000

@@ -204,6 +204,15 @@ def test_show_tells_of_a_torn_line_and_of_what_is_no_tape(run, tape, tmp_path):
     assert run("show", tmp_path / "nowhere.jsonl").exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["show", "script", "verify", "replay"])
+def test_a_line_that_is_too_long_is_told_with_what_helps(run, tape, command):
+    result = run(command, tape, "--max-line", 80)
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert "longer than 80 bytes; if it is meant to be, read it with a larger max_line=" in said
+    assert "(on the command line: --max-line)" in said
+
+
 def test_show_follows_a_tape_that_grows(tape):
     command = [sys.executable, "-u", "-m", "farend", "show", str(tape), "--follow", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -20,6 +20,7 @@ from farend import Failure, InvalidArguments, NotATape, Script, WebSocketServer,
 from farend.core import findings
 from farend.core.conversation import Conversation
 from farend.core.events import Connected, Received
+from farend.stage.settings import settings
 from farend.tape.index import index
 from farend.tape.matching import rules
 from farend.tape.playing import TapeScript
@@ -115,6 +116,19 @@ def test_in_async_code_on_any_loop(tape, wire, make):
 
     with asyncio.Runner(loop_factory=make) as runner:
         runner.run(main())
+
+
+@pytest.mark.parametrize("sender", ["client", "server"])
+def test_what_is_on_the_tape_is_never_too_long(tape, monkeypatch, sender):
+    monkeypatch.setattr(settings, "max_size", 100)
+    text = "é" * 100
+    path = tape(opens(), said(sender, text), happened("close", "server", code=1000))
+    assert index(path).longest >= len(text.encode())
+    with farend.replay(path) as server:
+        farend.verify(path, server.url)
+    with pytest.raises(Failure, match="max_size"):
+        with farend.replay(path, max_size=100) as server:
+            farend.verify(path, server.url, max_size=100)
 
 
 def test_json_is_compared_by_value(tape):

@@ -66,6 +66,26 @@ async def test_far_end(tmp_path):
     assert "there" in tape.read_text()
 
 
+def test_one_file(tmp_path, monkeypatch):
+    from farend.tape.recorder import Recorder
+
+    monkeypatch.chdir(tmp_path)
+    tape, said = tmp_path / "feed.jsonl", b"much of it, " * 10_000
+    recorder = Recorder(tape, "tcp", now=0.0)
+    recorder.connection(0.0).data(0.0, "client", said)
+    # [one-file]
+    from farend import TapeReader, TapeWriter
+
+    with TapeReader(tape) as left, TapeWriter("whole.jsonl", left.header.wire, target=left.header.target) as whole:
+        for line in left:
+            whole.write(line)
+    # [/one-file]
+    tape.unlink()
+    recorder.close()
+    with TapeReader("whole.jsonl") as whole:
+        assert [line.payload for line in whole] == [said]
+
+
 def test_rules(real, tmp_path):
     url, tape = real.url, tmp_path / "feed.jsonl"
     # [rules]

@@ -301,6 +301,8 @@ def test_two_threads_may_speak_at_once(path):
 
 def test_a_tape_that_somebody_else_records_meanwhile_is_left_alone(path, recorder):
     recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    for file in (path, bulk_of(path)):
+        file.unlink()
     other = Recorder(path, "tcp", now=0.0)
     other.connection(0.0).data(0.0, "client", MUCH_ELSE)
     recorder.close()
@@ -309,6 +311,12 @@ def test_a_tape_that_somebody_else_records_meanwhile_is_left_alone(path, recorde
     other.close()
     assert other.error is None
     assert payloads(path) == [MUCH_ELSE, MUCH_TEXT]
+
+
+def test_a_bulk_has_the_mode_of_its_tape(path, recorder):
+    path.chmod(0o600)
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    assert stat.S_IMODE(bulk_of(path).stat().st_mode) == 0o600
 
 
 def test_a_tape_that_is_moved_meanwhile_is_left_alone(path, recorder):

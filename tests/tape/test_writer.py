@@ -76,8 +76,37 @@ def test_a_line_that_does_not_fit_is_taken_back(path, monkeypatch):
         assert tape.torn is None
 
 
+def test_nobody_records_on_a_tape_that_is_being_recorded(path):
+    with TapeWriter(path, "tcp") as tape:
+        tape.write(SAID)
+        with pytest.raises(TapeUnavailable, match=r"tape.jsonl is being recorded by somebody else"):
+            TapeWriter(path, "tcp")
+        tape.write(SAID)
+    with TapeReader(path) as tape:
+        assert len([*tape]) == 2
+    TapeWriter(path, "tcp").close()
+
+
+def test_many_may_record_on_a_device():
+    with TapeWriter("/dev/null", "tcp") as one, TapeWriter("/dev/null", "tcp") as other:
+        one.write(SAID)
+        other.write(SAID)
+
+
+def test_where_nothing_can_be_locked_it_is_done_without(path, monkeypatch):
+    import fcntl
+
+    def unlockable(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unlockable)
+    TapeWriter(path, "tcp").close()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    TapeWriter(path, "tcp").close()
+
+
 def test_a_folder_that_is_not_there(path):
-    with pytest.raises(TapeUnavailable, match=r"x.jsonl cannot be written: No such file"):
+    with pytest.raises(TapeUnavailable, match=r"x.jsonl cannot be written: No such file .*: there is no such folder"):
         TapeWriter(path / "x.jsonl", "tcp")
 
 

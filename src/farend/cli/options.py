@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import click
 
 from farend.errors import FarendError, TapeTorn
+from farend.tape.format import MAX_LINE
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,11 +41,23 @@ def rules(command: F) -> F:
         click.option("--no-correlate", is_flag=True, help="Ids of a random shape have to be those of the tape."),
         click.option("--allow-unplayed", multiple=True, metavar="TEXT", help="What may be left out: '*ping*'."),
         click.option("--lines", is_flag=True, help="On TCP: messages are lines (else bytes are just bytes)."),
+        max_line,
     )
 
 
+def max_line(command: F) -> F:
+    """`--max-line`."""
+    return click.option(
+        "--max-line",
+        type=click.IntRange(1),
+        default=MAX_LINE,
+        metavar="BYTES",
+        help="The longest line of a tape that is read; 64 MiB unless set.",
+    )(command)
+
+
 def _rules(
-    ignore: Sequence[str], strict: bool, no_correlate: bool, allow_unplayed: Sequence[str], lines: bool
+    ignore: Sequence[str], strict: bool, no_correlate: bool, allow_unplayed: Sequence[str], lines: bool, max_line: int
 ) -> dict[str, Any]:
     from farend.core.framing import lines as by_lines
 
@@ -54,6 +67,7 @@ def _rules(
         "correlate": not no_correlate,
         "allow_unplayed": allow_unplayed,
         "framing": by_lines() if lines else None,
+        "max_line": max_line,
     }
 
 
@@ -183,8 +197,9 @@ def _told_warning(message: Warning | str, *_: object) -> None:
 
 
 def text(error: BaseException) -> str:
-    """An error without its number."""
-    return str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
+    """An error without its number, and with what was noted about it."""
+    said = str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
+    return "; ".join([said, *getattr(error, "__notes__", [])])
 
 
 def cannot(text: str) -> NoReturn:

@@ -127,10 +127,13 @@ async def _watched(proxy: Proxy) -> AsyncIterator[None]:
     """Progress is shown meanwhile, and while the tape is closed, which can take a while."""
 
     async def watch() -> None:
-        shown = ""
+        shown, problem = "", None
         while True:
             await asyncio.sleep(PROGRESS)
             shown = _progress(proxy, shown)
+            if proxy.tape_error is not None and proxy.tape_error is not problem:
+                problem = proxy.tape_error  # at once, for what goes on is lost
+                click.echo(f"Warning: {text(problem)}", err=True)
 
     task = asyncio.create_task(watch())
     try:

@@ -21,7 +21,8 @@ Examples:
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.option("--force", is_flag=True, help="With --output: replace a file that is there.")
 @click.option("--connection", "-c", type=click.IntRange(1), multiple=True, help="This connection alone.")
-def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, ...]) -> None:
+@options.max_line
+def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, ...], max_line: int) -> None:
     """Write a test in Python from a tape: each connection a script, readable, to be changed by hand.
 
     The test passes as it is: it plays each script against its own mirror. Put your client in the mirror's place.
@@ -31,7 +32,7 @@ def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, 
     from farend.tape.reader import warn_if_torn
 
     with options.told_errors():
-        taped = index(tape)
+        taped = index(tape, max_line=max_line)
         source = python_test(taped, connection)
         warn_if_torn(tape, taped.torn)
     if output is None:

@@ -37,6 +37,7 @@ Examples:
 @click.option("--last", "-n", type=click.IntRange(1), help="The last so many alone.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while the tape grows, until Ctrl-C.")
 @click.option("--full", is_flag=True, help="Long messages whole.")
+@options.max_line
 @click.option("--json", "machine", is_flag=True, help="The lines as they are on the tape.")
 def show(
     tape: Path,
@@ -47,6 +48,7 @@ def show(
     last: int | None,
     follow: bool,
     full: bool,
+    max_line: int,
     machine: bool,
 ) -> None:
     """Show a tape as a conversation: → is said by the client, ← by the server.
@@ -59,7 +61,7 @@ def show(
         options.cannot(f"--grep {grep!r} is no regular expression: {error}")
     width = 1 << 30 if full else _width()
     began: dict[int, float] = {}
-    with options.told_errors(), TapeReader(tape, unfinished=not follow) as reader:
+    with options.told_errors(), TapeReader(tape, max_line=max_line, unfinished=not follow) as reader:
         wanted = (
             line
             for line in _lines(reader, follow, began)

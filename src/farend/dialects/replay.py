@@ -23,6 +23,7 @@ from farend.stage import verdict
 from farend.stage.clients import TcpClient, WebSocketClient
 from farend.stage.far_end import Deadline, in_async_code
 from farend.stage.servers import ServerOptions, TcpServer, WebSocketServer
+from farend.stage.settings import settings
 from farend.tape.format import MAX_LINE
 from farend.tape.index import Index, Taped, index
 from farend.tape.matching import HANDSHAKE, Pattern, Rules, rules
@@ -120,7 +121,8 @@ def replay(
     messages, or paths of connections, that may be left out. `handshake` is what of it is compared: `path`, `query`,
     `subprotocols`, `origin`, or names of headers. `framing` cuts the client's bytes on TCP into messages; without,
     they are compared byte for byte. With `again`, the tape is played anew for those who come when it is over, and
-    nobody need come. The options are those of `TcpServer` and `WebSocketServer`.
+    nobody need come. The options are those of `TcpServer` and `WebSocketServer`; `max_size` is, unless told, twice the
+    longest message on the tape, where that is more than far ends take.
 
     Raises `TapeUnavailable`, `NotATape`, `TapeTooNew` or `TapeDamaged` for a tape that cannot be read, and
     `Failure` at the end where something was not replayed or not expected.
@@ -136,6 +138,7 @@ def replay(
         framing=framing,
     )
     taped = _indexed(tape, rule, max_line)
+    options["max_size"] = _room_for(taped, options.get("max_size"))
     routes: Any = TapeRoutes(taped, rule, again=again)
     if taped.header.wire == "tcp":
         return TcpReplay(routes, **options)
@@ -270,7 +273,7 @@ def verify(
     if drift not in (False, True, "values", "shape"):
         raise InvalidArguments(f"drift={drift!r}: it is True ('values'), or 'shape' for names and types alone")
     taped = _indexed(tape, rule, max_line)
-    options: dict[str, Any] = {"deadline": deadline, "max_size": max_size}
+    options: dict[str, Any] = {"deadline": deadline, "max_size": _room_for(taped, max_size)}
     played = _played(taped, _target(taped, url), rule, drift, dict(headers or {}), tls, options)
     if in_async_code():
         return played
@@ -278,6 +281,11 @@ def verify(
         return asyncio.run(played)
     except FarendError as error:
         raise error.with_traceback(None)  # noqa: B904 (it is this very exception, at the caller's line)
+
+
+def _room_for(taped: Index, max_size: int | None) -> int:
+    """The longest message that is taken: what is on the tape is, and what is a little longer."""
+    return max(settings.max_size, taped.longest * 2) if max_size is None else max_size
 
 
 def _target(taped: Index, url: str | None) -> str:

@@ -260,9 +260,14 @@ class Proxy:
         return None if self._recorder is None else self._recorder.writer.lines
 
     @property
+    def tape_error(self) -> Exception | None:
+        """Why nothing more is written on the tape; None while all is."""
+        return None if self._recorder is None else self._recorder.error
+
+    @property
     def problems(self) -> tuple[Exception, ...]:
         """What went wrong so far; leaving the block raises the first."""
-        error = self._recorder.error if self._recorder is not None else None
+        error = self.tape_error
         found = self._planned.findings
         failed = [verdict.failure(found)] if found else []
         return (*failed, *self._problems, *([] if error is None else [error]))

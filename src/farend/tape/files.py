@@ -17,7 +17,7 @@ _gathered: Final[Callable[[int, Sequence[bytes]], int]] = getattr(
     os, "writev", lambda file, parts: os.write(file, b"".join(parts))
 )
 _BINARY: Final = getattr(os, "O_BINARY", 0)
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | _BINARY
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | _BINARY
 _UNFOLLOWED: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY
 _MOST_PARTS: Final = 512
 """Parts that a system writes with one call, at the least (POSIX: 16; all that there are: 1024)."""
@@ -33,11 +33,24 @@ class Appended:
     (0, 4, 8)
     >>> file.close()
 
+    `beside` is a file whose mode it is to have.
+
     Raises `OSError` where the file cannot be made or written; it ends with the last thing that was whole then.
+    `BlockingIOError` says that somebody writes it just now.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, beside: Appended | None = None) -> None:
         self._file: int | None = os.open(path, _FLAGS, 0o644)
+        try:
+            if stat.S_ISREG(os.fstat(self._file).st_mode):
+                _lock(self._file)
+            if beside is not None and beside._file is not None and hasattr(os, "fchmod"):
+                os.fchmod(self._file, stat.S_IMODE(os.fstat(beside._file).st_mode))
+            with contextlib.suppress(OSError):  # which no device can be
+                os.ftruncate(self._file, 0)
+        except BaseException:
+            self.close()
+            raise
         self.size = 0
         """Bytes of all that was appended."""
         self._written = 0
@@ -118,6 +131,20 @@ class Appended:
         self.size = self._written = size
         os.ftruncate(self._file, size)
         os.lseek(self._file, size, os.SEEK_SET)
+
+
+def _lock(file: int) -> None:
+    """Nobody else is to write it until it is closed. Where that cannot be had, it is done without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -82,13 +82,15 @@ def _field(headers: Headers, name: str) -> str | None:
 class Index:
     """A tape's header and its connections, in the order in which they began.
 
-    `torn` is the number of a last line that was cut off, and was left away; None where the tape is whole.
+    `torn` is the number of a last line that was cut off, and was left away; None where the tape is whole. `longest`
+    is how long the longest message is, in bytes, or a little more.
     """
 
     path: Path
     header: Header
     connections: tuple[Taped, ...]
     torn: int | None = None
+    longest: int = 0
     max_line: int = MAX_LINE
 
     @property
@@ -121,6 +123,7 @@ def index(path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> Index:
     """Read a tape through, and say what is on it. Raises what `TapeReader` does."""
     known: dict[int, Taped] = {}
     open_now: set[int] = set()
+    longest = 0
     with TapeReader(path, max_line=max_line, unfinished=False) as reader:
         position = reader.position
         for line in reader:
@@ -129,11 +132,17 @@ def index(path: str | os.PathLike[str], *, max_line: int = MAX_LINE) -> Index:
                 taped = known[line.connection] = Taped(line.connection, position, overlaps=bool(open_now))
                 open_now.add(line.connection)
             taped.last = reader.number
+            if line.payload is not None:
+                longest = max(longest, _most_bytes(line.payload))
             _INDEXED.get(line.kind, _other)(taped, line)
             if line.kind in _ENDS:
                 open_now.discard(line.connection)
             position = reader.position
-        return Index(Path(path), reader.header, tuple(known.values()), reader.torn, max_line)
+        return Index(Path(path), reader.header, tuple(known.values()), reader.torn, longest, max_line)
+
+
+def _most_bytes(payload: str | bytes) -> int:
+    return len(payload) * (1 if isinstance(payload, bytes) or payload.isascii() else 4)
 
 
 _ENDS: Final = (Kind.CLOSE, Kind.END, Kind.ABORT, Kind.REFUSE)

@@ -148,7 +148,7 @@ class TapeReader(Iterator[Line]):
         if size > self._max_line:
             raise TapeTooLarge(
                 f"{self.path}, line {self.number}: it is longer than {self._max_line:,} bytes; if it is meant to be, "
-                "read it with a larger max_line= (TapeReader, replay and verify take it)",
+                "read it with a larger max_line= (on the command line: --max-line)",
                 line=self.number,
             )
 

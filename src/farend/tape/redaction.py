@@ -332,7 +332,10 @@ class Redactor:
             payload: str | bytes = data.decode()
         except UnicodeDecodeError:
             payload = data
-        for secret in find(payload):
+        secrets = find(payload)
+        if not isinstance(secrets, Iterable) or isinstance(secrets, str | bytes):
+            raise WrongType(f"find= has to give a list of secrets, empty where there is none, and gave {secrets!r}")
+        for secret in secrets:
             if not isinstance(secret, str | bytes):
                 raise WrongType(f"find= has to name secrets, as text or bytes, and named {secret!r}")
             needle = secret.encode() if isinstance(secret, str) else secret

@@ -73,8 +73,13 @@ class TapeWriter:
         """How many lines speak of what stands in the bulk."""
         try:
             self._file = Appended(self.path)
+        except BlockingIOError as error:
+            raise TapeUnavailable(error.errno, f"the tape {self.path} is being recorded by somebody else") from None
         except OSError as error:
-            raise TapeUnavailable(error.errno, f"the tape {self.path} cannot be written: {error.strerror}") from None
+            hint = ": there is no such folder" if error.errno == errno.ENOENT else ""
+            raise TapeUnavailable(
+                error.errno, f"the tape {self.path} cannot be written: {error.strerror}{hint}"
+            ) from None
         self._real = Path(os.path.realpath(self.path))
         """Where a link leads: that file is replaced by the whole tape."""
         self.has_room_beside = self._file.is_alone_at(self._real)
@@ -172,7 +177,7 @@ class TapeWriter:
                 return None
             if self._bulk is None:
                 try:
-                    self._bulk = Appended(bulk_of(self._real))
+                    self._bulk = Appended(bulk_of(self._real), beside=self._file)
                 except OSError:
                     self.has_room_beside = False
                     return None
