@@ -185,6 +185,22 @@ def test_a_reply_that_fails_is_a_finding(near_end: Near, function: Any, problem:
     assert near.sent == []
 
 
+@pytest.mark.parametrize(
+    ("function", "finding"), [(lambda said: None, None), (str.upper, EndedEarly), (lambda said: 1 / 0, FunctionFailed)]
+)
+def test_a_reply_that_cannot_be_said_matters_where_there_is_one(near_end: Near, function: Any, finding: Any) -> None:
+    """The near end says its last word, and leaves, while the far end pauses."""
+    asked = []
+    script = S().expect("a").pause(1).expect("b").reply(lambda said: asked.append(said) or function(said)).pause(1)
+    near = near_end(script)
+    near.say("a")
+    near.say("b")
+    near.feed(Ended(How.CLOSE, 1000))
+    assert asked == ["b"]
+    assert [type(one) for one in near.conversation.findings] == ([] if finding is None else [finding])
+    assert near.conversation.state is State.OVER
+
+
 def test_a_reply_that_is_async_in_disguise_is_a_finding(near_end: Near) -> None:
     async def later() -> None: ...
 

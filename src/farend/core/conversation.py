@@ -176,6 +176,8 @@ class Conversation:
         self._end_taken = False
         self._close_sent = False
         self._can_speak = True
+        self._unsayable: Reply | None = None
+        """A reply that there was to give, when nothing could be said any more."""
         self.faults: tuple[Fault, ...] = ()
         """What is done to the connection from the moment at which it is the conversation's."""
         self.faults_before: Sequence[object] = ()
@@ -640,6 +642,8 @@ class Conversation:
             return self._pause(step, line) if self._ended is None else True
         if self._cut or isinstance(step, Impair):
             return True
+        if isinstance(step, Reply):
+            return self._says_nothing(step)
         return isinstance(step, Close | Abort) and (self._close_sent or self._end_taken)
 
     def _pause(self, step: Pause, line: Line) -> bool:
@@ -660,6 +664,15 @@ class Conversation:
         for payload in payloads:
             self._record(Send(payload, step.framing))
         return True
+
+    def _says_nothing(self, step: Reply) -> bool:
+        """Whether there is nothing to reply, so that it does not matter that it could not be said."""
+        if self._unsayable is step:
+            return False
+        payloads = self._call(step.function, self._last_received)
+        if payloads:
+            self._unsayable = step
+        return payloads == []
 
     def _owed(self, step: ExpectReply) -> tuple[Step, ...]:
         payloads = self._call(step.function, self._as_heard(self._last_sent)) or ()
