@@ -114,6 +114,11 @@ def test_a_tape_that_is_there_is_not_replaced_unasked(tape):
     assert "is there already; --force replaces it" in result.output
     assert CliRunner().invoke(main, [*arguments, "--force"]).exit_code == 0
     assert tape.read_text() != "mine"
+    for nothing in ("", '{"tape":1,"wire":"tcp"}\n'):  # as far as an earlier try had come
+        tape.write_text(nothing)
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+    tape.write_text(tape.read_text() + '{"connection":1,"kind":"end","from":"client"}\n')
+    assert CliRunner().invoke(main, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(

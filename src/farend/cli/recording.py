@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from farend import Fault, Proxy, Redaction
+from farend import FarendError, Fault, Proxy, Redaction, TapeReader
 from farend import proxy as between
 from farend.cli.options import Listening, Voice, cannot, signalled, text
 from farend.core.messages import counted
@@ -54,7 +54,7 @@ class Wish:
 
 def run(wish: Wish) -> None:
     """Stand between until Ctrl-C, or what else was asked for; leave with 0, or with 1 where something went wrong."""
-    if wish.tape is not None and wish.tape.exists() and not wish.force:
+    if wish.tape is not None and not wish.force and _holds_something(wish.tape):
         cannot(f"{wish.tape} is there already; --force replaces it")
     proxy = between(
         wish.url,
@@ -79,6 +79,17 @@ def run(wish: Wish) -> None:
             raise
     _report(proxy, wish, voice)
     sys.exit(1 if proxy.problems else 0)
+
+
+def _holds_something(tape: Path) -> bool:
+    """Whether there is a file that somebody may miss: not where an earlier try has got no further than its header."""
+    if not tape.is_file() or not tape.stat().st_size:
+        return False
+    try:
+        with TapeReader(tape) as reader:
+            return next(reader, None) is not None
+    except FarendError:
+        return True
 
 
 async def _record(proxy: Proxy, wish: Wish, voice: Voice) -> None:
