@@ -52,7 +52,7 @@ from farend.core.units import Kind as UnitKind
 from farend.errors import FaultError
 from farend.stage import leaving, segments
 from farend.stage.faults import Impaired
-from farend.stage.transports import landing, reset
+from farend.stage.transports import Flood, landing, reset
 
 try:
     import fcntl
@@ -181,6 +181,7 @@ class Driver(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(landing.space[:nbytes]))
+        Flood.may_come(self.transport, self, nbytes)
 
     def data_received(self, data: bytes) -> None:
         self.activity += 1
