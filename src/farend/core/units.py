@@ -53,17 +53,7 @@ class Units:
         """These bytes pass, and are not held up; what they say is not copied."""
         if self._is_between and _is_short_frame(data):  # what nearly every message is
             return
-        passed: list[Unit] = []
-        start = self._feed_head(data, passed) if self.in_head else 0
-        while start < len(data):
-            if self._left:
-                step = min(self._left, len(data) - start)
-                start += step
-                self._left -= step
-                if not self._left:
-                    self._frame_ended(passed)
-            else:
-                start = self._feed_start(data, start, passed)
+        self._go_through(data, holds=False)
         self._let_go()
 
     @property
@@ -73,16 +63,21 @@ class Units:
 
     def feed(self, data: bytes) -> list[Unit]:
         """What is whole with these bytes."""
+        return self._go_through(data, holds=True)
+
+    def _go_through(self, data: bytes, *, holds: bool) -> list[Unit]:
+        """What is whole with these bytes; where nothing is held up, what frames say is not copied for it."""
         units: list[Unit] = []
         start = self._feed_head(data, units) if self.in_head else 0
         while start < len(data):
             if not self._left:
                 start = self._feed_start(data, start, units)
                 continue
-            part = data[start : start + self._left]
-            start += len(part)
-            self._left -= len(part)
-            self._held += part
+            end = min(start + self._left, len(data))
+            if holds:
+                self._held += data[start:end]
+            self._left -= end - start
+            start = end
             if not self._left:
                 self._frame_ended(units)
         return units
