@@ -15,7 +15,7 @@ from typing import Final
 
 from farend.errors import TapeUnavailable
 from farend.tape.bulk import MUCH, bulk_field
-from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire, line_text
+from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire
 from farend.tape.redaction import RedactedStream, Redaction
 from farend.tape.spelling import separated, spelled
 from farend.tape.unfinished import Unfinished
@@ -59,9 +59,7 @@ class Recorder:
     def write(self, line: Line) -> None:
         """Write a line that has no secrets any more."""
         if self.error is None:
-            at = line.at if line.at is None else self.writer.at(line.at)
-            text = line_text(line if at == line.at else _at(line, at), self.wire) + "\n"
-            self.writer.write_bytes(text.encode("utf-8", "backslashreplace"))
+            self.writer.write(line)
 
     def fail(self, error: Exception) -> None:
         """Write no more: what cannot be redacted, or written, does not disturb who is recorded."""
@@ -326,12 +324,6 @@ class ConnectionRecorder:
             self._recorder.write(self._redactor.line(line) if self._redacts else line)
         except Exception as error:
             self._recorder.fail(error)
-
-
-def _at(line: Line, at: float | None) -> Line:
-    from dataclasses import replace
-
-    return replace(line, at=at)
 
 
 def _kept(headers: Headers) -> Headers:
