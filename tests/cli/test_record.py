@@ -211,6 +211,20 @@ def test_a_tape_that_cannot_be_written_is_told_at_once(monkeypatch, capsys):
     assert capsys.readouterr().err == "Warning: the tape is full\n"
 
 
+def test_each_problem_is_told_once(monkeypatch, capsys, tape):
+    from farend.cli import recording as record
+    from farend.cli.options import Voice
+
+    class Proxy:
+        connections, lines, server = 1, 2, "tcp://example.com:7"
+        problems = (ValueError("the first"), ValueError("the second"))
+
+    Proxy.problems[0].add_note("and: the second")  # for who has it raised
+    wish = type("Wish", (), {"tape": tape, "told": {}})
+    record._report(Proxy, wish, Voice(False))
+    assert capsys.readouterr().err == "Error: the first\nError: the second\n"
+
+
 def test_much_is_put_together_on_the_way_out(tmp_path):
     tape = tmp_path / "tape.jsonl"
     said = b"0123456789abcde\n" * 1_000_000

@@ -442,7 +442,8 @@ def test_a_disk_that_gets_full_leaves_what_fitted(path, recorder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         recorder.close()
-    assert "so keep both" in recorder.error.__notes__[0]
+    assert "cannot be written any more: No space left on device" in str(recorder.error)
+    assert "so keep both" in str(recorder.error)
     assert payloads(path) == [MUCH_TEXT]
 
 

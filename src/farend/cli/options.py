@@ -197,9 +197,8 @@ def _told_warning(message: Warning | str, *_: object) -> None:
 
 
 def text(error: BaseException) -> str:
-    """An error without its number, and with what was noted about it."""
-    said = str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
-    return "; ".join([said, *getattr(error, "__notes__", [])])
+    """An error without its number."""
+    return str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
 
 
 def cannot(text: str) -> NoReturn:

@@ -74,9 +74,10 @@ class Recorder:
         """The tape is complete, once all steps of this are done; each tells how far that is, from 0 to 1."""
         for connection in list(self.under_way):
             connection.over()
+        before = self.writer.error
         yield from self.writer.closing()
-        if self.writer.error is not None:
-            self.fail(self.writer.error)
+        if self.error in (None, before):  # else it was something else that ended the recording
+            self.error = self.writer.error
 
 
 class _UnderWay:

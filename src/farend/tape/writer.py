@@ -141,10 +141,8 @@ class TapeWriter:
                 f"the tape {self.path} cannot be put together: {getattr(error, 'strerror', None) or error}; "
                 f"it is read together with {bulk.name} beside it, so keep both"
             )
-            if self.error is None:
-                self.error = TapeUnavailable(getattr(error, "errno", None) or errno.EIO, problem)
-            else:
-                self.error.add_note(problem)
+            before = "" if self.error is None else f"{self.error.strerror}; "
+            self.error = TapeUnavailable(getattr(error, "errno", None) or errno.EIO, before + problem)
 
     def at(self, seconds: float) -> float | None:
         """A time as the tape has it: rounded, or left out."""
