@@ -203,12 +203,18 @@ def test_without_the_accounting_it_is_always_early(run, watched):
 
 @contextlib.contextmanager
 def held_back(path):
-    """A way to Redis on which a broadcast is held back, on its way to a member, until `go` is set."""
-    go = threading.Event()
+    """A way to Redis on which a broadcast is held back, on its way to a member, until `go` is set.
+
+    `joined` is set once Redis has answered that it publishes to the group: what is said of it on another connection
+    would overtake a subscription that is still on its way.
+    """
+    joined, go = threading.Event(), threading.Event()
 
     def forward(source, target, holding):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if holding and b"subscribe" in data and b"__group__" in data:
+                    joined.set()
                 if holding and b"room.message" in data:
                     go.wait()
                 target.sendall(data)
@@ -231,7 +237,7 @@ def held_back(path):
         serving = threading.Thread(target=ways.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         try:
-            yield ways.server_address, go
+            yield ways.server_address, joined, go
         finally:
             go.set()
             ways.shutdown()
@@ -244,8 +250,10 @@ def test_without_the_accounting_it_is_always_early_through_redis(run, kind, path
     monkeypatch.setattr("farend.settling.settler.UNWATCHED", set())
     monkeypatch.setattr(waits, "UNWATCHED", set())
 
-    async def test(way, go):
+    async def test(way, joined, go):
         async with members_of(kind, way, 2, watched) as (_, [one, two]):
+            if kind.endswith("pubsub"):
+                assert await asyncio.to_thread(joined.wait, 60)
             await one.send_text("hello")
             if watched:
                 threading.Timer(0.05, go.set).start()
@@ -257,8 +265,8 @@ def test_without_the_accounting_it_is_always_early_through_redis(run, kind, path
                 assert await one.receive_text(timeout=20, outside=True) == "hello"
         return got
 
-    with held_back(path) as (way, go):
-        assert run(test(way, go)) == (["hello"] if watched else [])
+    with held_back(path) as (way, joined, go):
+        assert run(test(way, joined, go)) == (["hello"] if watched else [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
