@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farend.errors import NotATape, TapeDamaged, TapeTooNew
-from farend.tape.format import Header, Kind, Line, base64_of, header_text, line_text, parsed_header, parsed_line
+from farend.tape import format as tape_format
+from farend.tape.format import (
+    Header,
+    Kind,
+    Line,
+    _is_json,
+    base64_of,
+    header_text,
+    line_text,
+    parsed_header,
+    parsed_line,
+)
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "tape.schema.json").read_text())
@@ -169,6 +180,62 @@ def test_a_damaged_line_says_what_is_wrong_with_it(change, problem):
 def test_what_is_no_object_is_damage(text):
     with pytest.raises(TapeDamaged, match="it is no JSON object"):
         parsed_line(text, "tcp", 2, "x.jsonl")
+
+
+JSON_PIECES = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    " ",
+    "\t",
+    '"',
+    "a",
+    '"a":',
+    '""',
+    "\\",
+    "\\u",
+    "d8",
+    "00",
+    "-",
+    "0",
+    "1",
+    ".",
+    "e",
+]
+ODD_PIECES = ["E", "+", "NaN", "Infinity", "1e999", "9" * 400, "\x00", "\x0b", "\x7f", "\ud800", "é", "true", "nul"]
+
+
+@given(
+    st.lists(st.sampled_from([*JSON_PIECES, *ODD_PIECES]), max_size=12).map(lambda pieces: "[" + "".join(pieces) + "]")
+    | spelled()
+)
+def test_what_is_json_does_not_depend_on_who_is_there_to_tell(text):
+    quickly, before = _is_json(text), tape_format._parsed
+    try:
+        tape_format._parsed = None
+        assert _is_json(text) == quickly
+    finally:
+        tape_format._parsed = before
+
+
+@pytest.mark.parametrize("text", ["[" * 512 + "]" * 512, "[" + "9" * 1022 + "]", "[" * 2000 + "]" * 2000])
+def test_deep_json_is_json_where_the_reader_can_read_it(text):
+    assert not _is_json(text) or parsed_line(
+        text.join(['{"connection":1,"kind":"message","from":"client","json":', "}"]), "tcp", 2, ""
+    )
+
+
+def test_json_is_known_with_the_standard_library_where_nothing_faster_is_there():
+    code = (
+        "import sys; sys.modules['orjson'] = None\n"
+        "from farend.tape.format import payload_text\n"
+        "print(payload_text('[1,2]', bytes_are_usual=True), payload_text('[1,2', bytes_are_usual=True))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == '"json":[1,2] "text":"[1,2"'
 
 
 def test_base64_is_written_with_the_standard_library_where_nothing_faster_is_there():
