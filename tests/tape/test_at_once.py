@@ -62,6 +62,14 @@ def test_it_says_nothing_while_another_thread_looks():
     assert tables.scan(b"key=", lambda number, end: False)
 
 
+def test_nothing_is_said_of_what_nobody_was_free_to_look_at():
+    tables = at_once._tables(KEYS)
+    assert tables._take()
+    assert tables.are_in(b"eyJ") is None
+    tables._give_back()
+    assert tables.are_in(b"eyJ")
+
+
 def test_it_goes_without_the_library():
     code = (
         "import sys; sys.modules['hyperscan'] = None\n"
@@ -69,7 +77,7 @@ def test_it_goes_without_the_library():
         "assert AtOnce([Expression(b'x')], worth_it=0).are_in(b'x') is None\n"
         "from farend import Redaction\n"
         "filler = b'x' * 3_000_000\n"
-        "assert Redaction().start().data(filler + b' token=abc') == filler + b' token=<secret:token:1>'\n"
+        "assert Redaction().start().said(filler + b' token=abc') == filler + b' token=<secret:token:1>'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

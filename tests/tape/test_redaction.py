@@ -343,8 +343,14 @@ def search(request):
     """Rules, and whether all is looked for at once from the first byte on, or never."""
     rules = Redaction(names=["account_id", "x", "id"])
     at_once = rules.start()._hints._at_once
-    left, at_once._left = at_once._left, 0 if request.param == "at once" else 1 << 60
-    yield rules
+    left, tables = at_once._left, at_once._tables
+    if request.param == "at once":
+        at_once._left = 0
+        yield rules
+    else:
+        at_once._left, at_once._tables = 1 << 60, None
+        yield rules
+        at_once._tables = tables
     at_once._left = left
 
 
@@ -374,7 +380,7 @@ def test_the_same_secrets_are_found_in_much_as_in_little(search, filler, atoms, 
 def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
     redactor, filler = search.start(), b"no secret at all; " * 200
     for number in range(known):
-        redactor.data(b"token=s3cr3t-%03d" % number)
+        redactor.said(b"token=s3cr3t-%03d" % number)
     assert redactor.may_hold(filler) is False
     at_once = redactor._looked_for_at_once
     for left in (1 << 60, 0):
@@ -382,9 +388,9 @@ def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
         assert redactor.may_hold(filler) is False
         assert redactor.may_hold(filler + b" s3cr3t-000 " + filler)
         assert redactor.may_hold(filler + b" s3cr")  # may go on so
-        assert redactor.data(filler + b" s3cr3t-000 ") == filler + b" <secret:token:1> "
+        assert redactor.said(filler + b" s3cr3t-000 ") == filler + b" <secret:token:1> "
     assert redactor._looked_for_at_once is at_once
-    redactor.data(b"token=hunter22")
+    redactor.said(b"token=hunter22")
     assert redactor._looked_for_at_once is None
 
 
@@ -392,7 +398,7 @@ def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
 @pytest.mark.parametrize("filler", [b"-" * 2000, b"a: b, c = d; " * 200], ids=["sparse", "dense"])
 def test_any_number_of_blanks_may_stand_between_a_name_and_its_value(search, blanks, filler):
     before, secret = filler + b'"token"' + b" " * blanks + b":" + b"\n" * blanks + b'"', b"abcdef"
-    assert search.start().data(before + secret + b'"') == before + b'<secret:token:1>"'
+    assert search.start().said(before + secret + b'"') == before + b'<secret:token:1>"'
 
 
 def test_without_any_rule_nothing_is_looked_for():

@@ -51,13 +51,8 @@ class AtOnce:
 
     def are_in(self, data: bytes) -> bool | None:
         """Whether any of the expressions matches somewhere."""
-        found: list[int] = []
-
-        def note(number: int, end: int) -> bool:
-            found.append(number)
-            return True
-
-        return bool(found) if self._scanned(data, note) else None
+        tables = self._tables or self._made(len(data))
+        return None if tables is None else tables.are_in(data)
 
     def ends(self, data: bytes, number: int) -> list[int] | None:
         """Where the matches of the expression with this number end, in order."""
@@ -68,16 +63,16 @@ class AtOnce:
                 found.add(end)
             return False
 
-        return sorted(found) if self._scanned(data, note) else None
+        tables = self._tables or self._made(len(data))
+        return sorted(found) if tables is not None and tables.scan(data, note) else None
 
-    def _scanned(self, data: bytes, note: Note) -> bool:
-        """Whether all of it was looked through, or as much as was asked for."""
+    def _made(self, size: int) -> _Tables | None:
+        """The tables, once it is worth to make them; until then, so much more is left to others."""
         if self._left > 0:
-            self._left -= len(data)
-            return False
-        if self._expressions:
+            self._left -= size
+        elif self._expressions:
             self._tables, self._expressions = _tables(self._expressions), []
-        return self._tables is not None and self._tables.scan(data, note)
+        return self._tables
 
 
 class _Tables:
@@ -86,11 +81,12 @@ class _Tables:
     def __init__(self, expressions: list[Expression]) -> None:
         import hyperscan  # which takes a while, and little is said on most tapes
 
-        self._free = threading.Lock()
+        free = threading.Lock()
+        self._take, self._give_back = free.acquire, free.release
         self._stopped = hyperscan.ScanTerminated
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         try:
-            self._database.compile(
+            database.compile(
                 expressions=[one.pattern for one in expressions],
                 ids=list(range(len(expressions))),
                 elements=len(expressions),
@@ -98,17 +94,35 @@ class _Tables:
             )
         except hyperscan.error as error:
             raise ValueError(f"these are too large, or too many: {error}") from error
+        self._scan = database.scan
+
+    def are_in(self, data: bytes) -> bool | None:
+        """Whether anything is found. None where another thread looks just now, and nothing was done."""
+        if not self._take(False):
+            return None
+        try:
+            self._scan(data, _stop)
+        except self._stopped:
+            return True
+        finally:
+            self._give_back()
+        return False
 
     def scan(self, data: bytes, note: Note) -> bool:
         """Look through it. False where another thread does just now, and nothing was done."""
-        if not self._free.acquire(blocking=False):
+        if not self._take(False):
             return False
         try:
             with contextlib.suppress(self._stopped):
-                self._database.scan(data, lambda number, start, end, flags, context: note(number, end))
+                self._scan(data, lambda number, start, end, flags, context: note(number, end))
         finally:
-            self._free.release()
+            self._give_back()
         return True
+
+
+def _stop(number: int, start: int, end: int, flags: int, context: object) -> bool:
+    """Something is found, and that is enough."""
+    return True
 
 
 def _tables(expressions: list[Expression]) -> _Tables | None:

@@ -1,9 +1,9 @@
 """Tells which bytes are worth a closer look for secrets: this is asked of everything that is said, and so it is fast.
 
-A name is followed by a colon or by `=`. Where there is neither, there is no named secret. A short message is looked
-through for the rarest letter of each name. What is long is looked through for all names at once, where there is a
-library for that (`at_once.py`); and else at the speed of memory, a byte at a time: for the separators, where they are
-rare, as in bytes that are no text, or for names whose rarest letter is there.
+A name is followed by a colon or by `=`. Where there is neither, there is no named secret. All else is looked through
+for all names at once, where there is a library for that (`at_once.py`). Without it, a short message is looked through
+for the rarest letter of each name; and what is long at the speed of memory, a byte at a time: for the separators, where
+they are rare, as in bytes that are no text, or for names whose rarest letter is there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from farend.tape.at_once import AtOnce, Expression, exactly
 
 _COLON, _EQUALS, _J, _SPACE = b":=J "
+_FEW: Final = 256
+"""Bytes in which a byte that is nowhere is found to be so before any search has begun."""
 SHORT: Final = 1024
 """Bytes in which one expression finds out more quickly than many searches do."""
 _SAMPLE: Final = 4096
@@ -72,9 +74,14 @@ class Hints:
 
     def are_in(self, data: bytes) -> bool:
         """Whether a closer look at it is worth the time."""
+        if len(data) <= _FEW and not (_COLON in data or _EQUALS in data or b"eyJ" in data or _SPACE in data):
+            return False
+        found = self._at_once.are_in(data)
+        return self._seem_to_be_in(data) if found is None else found
+
+    def _seem_to_be_in(self, data: bytes) -> bool:
+        """The same, without the library, and with a closer look at more."""
         is_short = len(data) <= SHORT
-        if not is_short and (found := self._at_once.are_in(data)) is not None:
-            return found
         if not is_short and (data.count(b":", 0, _SAMPLE) + data.count(b"=", 0, _SAMPLE)) * _RARE > _SAMPLE:
             return self._are_named(data.lower())
         for byte, token in self._tokens:
