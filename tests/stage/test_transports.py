@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from farend import Latency, Script, TcpServer, proxy
-from farend.stage import transports
+from farend.stage import driver, pipe, transports
 from farend.stage.transports import READ_SIZE, Flood
 
 MUCH = os.urandom(READ_SIZE * 6 + 100)
@@ -21,7 +21,8 @@ FULL = 64
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(transports, "READ_SIZE", FULL)
+    for module in (transports, pipe, driver):
+        monkeypatch.setattr(module, "READ_SIZE", FULL)
 
 
 @contextlib.asynccontextmanager

@@ -52,7 +52,7 @@ from farend.core.units import Kind as UnitKind
 from farend.errors import FaultError
 from farend.stage import leaving, segments
 from farend.stage.faults import Impaired
-from farend.stage.transports import Flood, landing, reset
+from farend.stage.transports import READ_SIZE, Flood, landing, reset
 
 try:
     import fcntl
@@ -181,7 +181,8 @@ class Driver(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(landing.space[:nbytes]))
-        Flood.may_come(self.transport, self, nbytes)
+        if nbytes == READ_SIZE:
+            Flood.has_come(self.transport, self)
 
     def data_received(self, data: bytes) -> None:
         self.activity += 1

@@ -12,7 +12,7 @@ from farend.core.events import Event, Violated
 from farend.core.faults import Direction, Fault, How
 from farend.core.units import Units
 from farend.stage.faults import Impaired
-from farend.stage.transports import Flood, landing, reset
+from farend.stage.transports import READ_SIZE, Flood, landing, reset
 from farend.tape.format import Side
 
 MOST_PENDING: Final = 64 << 10
@@ -267,7 +267,8 @@ class End(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(self._space[:nbytes]))
-        Flood.may_come(self.transport, self, nbytes)
+        if nbytes == READ_SIZE:
+            Flood.has_come(self.transport, self)
 
     def data_received(self, data: bytes) -> None:
         """What has come; a tunnel of TLS calls this itself."""

@@ -35,9 +35,9 @@ class Flood(asyncio.Protocol):
         self._protocol = protocol
 
     @classmethod
-    def may_come(cls, transport: Any, protocol: Any, size: int) -> None:
-        """Stand in where all the room was taken, and the transport is one that minds who reads (asyncio's own)."""
-        is_minded = size == READ_SIZE and type(transport).__module__ == "asyncio.selector_events"
+    def has_come(cls, transport: Any, protocol: Any) -> None:
+        """All the room was taken: stand in, where the transport is one that minds who reads (asyncio's own)."""
+        is_minded = type(transport).__module__ == "asyncio.selector_events"
         if is_minded and transport.get_protocol() is protocol:
             transport.set_protocol(cls(transport, protocol))
 
