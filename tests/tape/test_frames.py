@@ -48,6 +48,39 @@ def test_messages_are_read_however_they_are_cut(messages, mask, cuts, forgets):
     assert frames.end() == []
 
 
+HEADS = st.builds(
+    bytes, st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 2, 125, 126, 127, 128, 129, 253, 254, 255]))
+)
+
+
+@given(
+    st.sampled_from([b"", frame(Opcode.TEXT, b"a", fin=False), frame(Opcode.BINARY, b"ab")[:-1], b"\xff\xff"]),
+    st.builds(frame, st.sampled_from(Opcode), st.binary(max_size=125), mask=st.booleans())
+    | st.builds(lambda head, rest: head + rest, HEADS, st.binary(max_size=130))
+    | st.binary(max_size=3),
+    st.binary(max_size=2),
+)
+def test_what_is_just_a_message_is_what_it_would_be_among_others(before, data, behind):
+    frames = Frames()
+    frames.feed(before)
+    message = frames.message(data + behind)
+    if message is not None:
+        assert frames.feed(data + behind) == [Passed(Kind.MESSAGE, message)]
+        assert not frames.is_within
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535])
+@pytest.mark.parametrize("mask", [True, False])
+def test_what_is_just_a_message_is_known_as_one(size, mask):
+    assert Frames().message(frame(Opcode.BINARY, b"\xff" * size, mask=mask)) == b"\xff" * size
+    assert Frames().message(frame(Opcode.TEXT, b"t" * size, mask=mask)) == "t" * size
+
+
+@pytest.mark.parametrize("data", [frame(Opcode.BINARY, bytes(65_536)), frame(Opcode.TEXT, b"\xff"), frame(Opcode.PING)])
+def test_what_is_more_than_just_a_message_is_left_to_who_takes_all(data):
+    assert Frames().message(data) is None
+
+
 def test_control_frames_come_between_fragments():
     data = b"".join(
         (

@@ -141,6 +141,10 @@ class WebSocketTap:
         frames = self._frames.get(side)
         if frames is not None:
             now = time.monotonic()
+            message = frames.message(data)
+            if message is not None:
+                self._record.message(now, side, message)
+                return data
             passed = frames.feed(data)
             if len(passed) > 1:
                 with self._record.together():

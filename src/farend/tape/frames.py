@@ -153,6 +153,27 @@ class Frames:
         self.closed = False
         """Whether a close frame passed."""
 
+    def message(self, data: bytes) -> str | bytes | None:
+        """The message, where these bytes are just that, as they nearly always are. Else None, and `feed` has them."""
+        size = len(data)
+        if size < 2 or data[0] not in _WHOLE or self.is_within or self._is_broken:
+            return None
+        head, length = 2, data[1] & 0x7F
+        if length == 126:
+            head, length = 4, int.from_bytes(data[2:4])
+        mask = head
+        if data[1] & 0x80:
+            head += 4
+        if head + length != size or length == 127:
+            return None
+        payload = _without(data[mask:head], data, head, size)
+        if data[0] & 0x0F == BINARY:
+            return payload
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            return None
+
     def feed(self, data: bytes) -> list[Passed]:
         """What has passed with these bytes."""
         if self._is_broken:
