@@ -49,7 +49,7 @@ def test_what_comes_together_is_written_together(path):
         connection.message(0.0, "client", "x" * MUCH)
         connection.happened(0.0, Kind.PING, "client", b"?")
         assert [line.payload for line in lines(path)] == part == [b"hel"]
-        assert recorder.writer.lines == 0
+        assert recorder.writer.lines == 3
     assert [line.payload for line in lines(path)] == ["hello", "x" * MUCH, b"?"]
     assert recorder.writer.lines == 3
     recorder.close()

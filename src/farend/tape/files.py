@@ -53,9 +53,9 @@ class Appended:
             raise
         self.size = 0
         """Bytes of all that was appended."""
-        self._written = 0
-        """Those of them that the system has: all, unless some are kept."""
         self._kept: list[bytes] | None = None
+        self._kept_from = 0
+        """Where what is kept begins."""
 
     @property
     def is_closed(self) -> bool:
@@ -73,34 +73,44 @@ class Appended:
 
     def append(self, *parts: bytes) -> int:
         """Write something in one or several parts; gives where it begins. The system has it when this returns."""
-        begin = self.size
-        if self._kept is None:
-            self._write(parts)
-        else:
+        assert self._file is not None
+        begin, is_one = self.size, len(parts) == 1
+        size = len(parts[0]) if is_one else sum(map(len, parts))
+        if self._kept is not None:
             self._kept += parts
-            self.size += sum(map(len, parts))
+        else:
+            try:
+                written = os.write(self._file, parts[0]) if is_one else _gathered(self._file, parts)
+                while written < size:
+                    written += os.write(self._file, b"".join(parts)[written:])
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._cut(begin)
+                raise
+        self.size = begin + size
         return begin
 
     def keep(self) -> None:
         """Keep what is appended from now on, to write it with one call."""
-        self._kept = []
+        self._kept, self._kept_from = [], self.size
 
     def write_kept(self) -> None:
         """Write what was kept: all of it, or nothing."""
         kept, self._kept = self._kept, None
         if kept:
-            self._write(kept if len(kept) <= _MOST_PARTS else [b"".join(kept)])
+            self.size = self._kept_from
+            self.append(*(kept if len(kept) <= _MOST_PARTS else [b"".join(kept)]))
 
     def erase(self, begin: int, size: int) -> None:
         """Overwrite what was written there, or take it back where it is the last."""
         assert self._file is not None
-        if begin + size == self._written == self.size:
+        if begin + size == self.size and not self._kept:
             self._cut(begin)
             return
         os.lseek(self._file, begin, os.SEEK_SET)
         while size > 0:
             size -= os.write(self._file, _ZEROS[:size])
-        os.lseek(self._file, self._written, os.SEEK_SET)
+        os.lseek(self._file, self._kept_from if self._kept else self.size, os.SEEK_SET)
 
     def clear(self) -> None:
         """Begin again with an empty file."""
@@ -112,23 +122,9 @@ class Appended:
         if file is not None:
             os.close(file)
 
-    def _write(self, parts: Sequence[bytes]) -> None:
-        assert self._file is not None
-        size = sum(map(len, parts))
-        try:
-            written = os.write(self._file, parts[0]) if len(parts) == 1 else _gathered(self._file, parts)
-            while written < size:
-                written += os.write(self._file, b"".join(parts)[written:])
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._cut(self._written)
-            raise
-        self._written += size
-        self.size = self._written
-
     def _cut(self, size: int) -> None:
         assert self._file is not None
-        self.size = self._written = size
+        self.size = self._kept_from = size
         os.ftruncate(self._file, size)
         os.lseek(self._file, size, os.SEEK_SET)
 

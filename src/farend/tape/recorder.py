@@ -17,7 +17,7 @@ from farend.errors import TapeUnavailable
 from farend.tape.bulk import MUCH, bulk_field
 from farend.tape.format import SIDES, Headers, Kind, Line, Side, Wire
 from farend.tape.redaction import RedactedStream, Redaction
-from farend.tape.spelling import separated, spelled
+from farend.tape.spelling import OPENS, SHORT, separated, spelled, spelled_line
 from farend.tape.unfinished import Unfinished
 from farend.tape.writer import STEP, TapeWriter
 
@@ -109,11 +109,17 @@ class ConnectionRecorder:
 
     def __init__(self, recorder: Recorder, number: int, now: float) -> None:
         self._recorder = recorder
+        self._writer = recorder.writer
         self._redactor = recorder.redactor
         self._redacts = recorder.redacts
         self.number = number
         self._began = now
-        self._streams: dict[Side, RedactedStream] = {side: self._redactor.stream() for side in SIDES}
+        one, other = self._redactor.stream(), self._redactor.stream()
+        self._streams: dict[Side, tuple[RedactedStream, RedactedStream]] = {
+            "client": (one, other),
+            "server": (other, one),
+        }
+        """Of each side, and of the other one."""
         self._is_tcp = recorder.wire == "tcp"
         self._heads, self._part_heads = (
             {side: f'{{"connection":{number},"kind":"{kind}","from":"{side}",' for side in SIDES}
@@ -122,6 +128,8 @@ class ConnectionRecorder:
         self._at = ""
         """The time as lines have it, and from when until when it is the time."""
         self._since, self._until = now, now
+        self._begun: dict[Side, str] = {}
+        """How messages begin then."""
         self._settled: list[_UnderWay] | None = None
         """Of messages that are whole, and will be written together with others; None where each is at once."""
         self._unfinished: dict[Side, _UnderWay] = {}
@@ -147,8 +155,8 @@ class ConnectionRecorder:
         elif self._recorder.error is None:
             try:
                 said = self._redactor.said(payload) if self._redacts else payload
-                if said is not payload or not self._completed(now, sender, payload):
-                    self._write_message(now, sender, said)
+                if not self._unfinished or said is not payload or not self._completed(now, sender, payload):
+                    self._write_payload(now, sender, said)
             except Exception as error:
                 self._recorder.fail(error)
         if self._unfinished:
@@ -158,7 +166,7 @@ class ConnectionRecorder:
         """More of a WebSocket message, or of a handshake, that is not whole: kept beside the tape until it is."""
         if self._recorder.error is not None or not data or not self._redactor.finds_in_parts:
             return
-        writer = self._recorder.writer
+        writer = self._writer
         if sender not in self._unfinished:
             if not writer.has_room_beside:
                 return
@@ -186,10 +194,10 @@ class ConnectionRecorder:
             return False
         data = _bytes(payload)
         rest = data[message.size :]
-        message.came(len(rest), self._recorder.writer.write_in_bulk(rest))
+        message.came(len(rest), self._writer.write_in_bulk(rest))
         if message.begin is None:
             return False  # others wrote meanwhile
-        self._write_bulk_line(now, sender, payload, message.begin, len(data))
+        self._write_bulk_line(self._heads[sender] + self._time(now), payload, message.begin, len(data))
         message.pieces.clear()
         return True
 
@@ -209,7 +217,7 @@ class ConnectionRecorder:
         message.file.clear()
         try:
             for begin, size in message.pieces:
-                self._recorder.writer.erase_in_bulk(begin, size)
+                self._writer.erase_in_bulk(begin, size)
         except OSError as error:
             self._recorder.fail(error)
 
@@ -219,7 +227,7 @@ class ConnectionRecorder:
         settled: list[_UnderWay] = []
         self._settled = settled
         try:
-            with self._recorder.writer.together():
+            with self._writer.together():
                 yield
         except TapeUnavailable as error:
             self._recorder.fail(error)
@@ -242,11 +250,12 @@ class ConnectionRecorder:
             return
         try:
             if self._redacts:
-                other = _OTHER[sender]
-                if self._streams[other].held:
-                    self._write_data(now, other, self._streams[other].flush())
-                data = self._streams[sender].feed(data)
-            self._write_data(now, sender, data)
+                stream, other = self._streams[sender]
+                if other.held:
+                    self._write_payload(now, _OTHER[sender], other.flush())
+                data = stream.feed(data)
+            if data:
+                self._write_payload(now, sender, data)
         except Exception as error:
             self._recorder.fail(error)
 
@@ -268,38 +277,40 @@ class ConnectionRecorder:
     def flush(self, now: float) -> None:
         """Write what was held back."""
         try:
-            for side, stream in self._streams.items():
-                self._write_data(now, side, stream.flush())
+            for side, (stream, _) in self._streams.items():
+                if stream.held:
+                    self._write_payload(now, side, stream.flush())
         except Exception as error:
             self._recorder.fail(error)
 
-    def _write_data(self, now: float, sender: Side, data: bytes) -> None:
-        if len(data) < MUCH or not self._write_much(now, sender, data):
-            self._write_payloads(now, sender, separated(data) if data else ())
+    def _write_payload(self, now: float, sender: Side, payload: str | bytes) -> None:
+        """A line for what was said; on TCP there may be many in it."""
+        if not self._since <= now < self._until:
+            self._look_at_clock(now)
+        begun, is_tcp = self._begun[sender], self._is_tcp
+        if len(payload) >= MUCH and self._write_much(begun, payload):
+            return
+        if is_tcp and isinstance(payload, bytes) and payload[0] in OPENS:
+            payloads: Sequence[str | bytes] = separated(payload)
+        elif len(payload) <= SHORT:  # as nearly always
+            self._writer.write_bytes(spelled_line(begun, payload, bytes_are_usual=is_tcp))
+            return
+        else:
+            payloads = (payload,)
+        self._writer.write_bytes(*spelled(begun, payloads, bytes_are_usual=is_tcp), lines=len(payloads))
 
-    def _write_message(self, now: float, sender: Side, payload: str | bytes) -> None:
-        if len(payload) < MUCH or not self._write_much(now, sender, payload):
-            self._write_payloads(now, sender, (payload,))
-
-    def _write_payloads(self, now: float, sender: Side, payloads: Sequence[str | bytes]) -> None:
-        """A line for each payload."""
-        if payloads:
-            lines = spelled(self._heads[sender] + self._time(now), payloads, bytes_are_usual=self._is_tcp)
-            self._recorder.writer.write_bytes(*lines, lines=len(payloads))
-
-    def _write_much(self, now: float, sender: Side, payload: str | bytes) -> bool:
+    def _write_much(self, begun: str, payload: str | bytes) -> bool:
         """A line for a payload that is spelled only in the end; False where it has to be at once."""
         data = _bytes(payload)
-        begin = self._recorder.writer.write_in_bulk(data)
+        begin = self._writer.write_in_bulk(data)
         if begin is None:
             return False
-        self._write_bulk_line(now, sender, payload, begin, len(data))
+        self._write_bulk_line(begun, payload, begin, len(data))
         return True
 
-    def _write_bulk_line(self, now: float, sender: Side, payload: str | bytes, begin: int, size: int) -> None:
-        begun = (self._heads[sender] + self._time(now)).encode()
+    def _write_bulk_line(self, begun: str, payload: str | bytes, begin: int, size: int) -> None:
         binary = isinstance(payload, bytes) and not self._is_tcp
-        self._recorder.writer.write_line_of_bulk(begun, begin, size, binary=binary)
+        self._writer.write_line_of_bulk(begun.encode(), begin, size, binary=binary)
 
     def _time(self, now: float) -> str:
         """The time as lines have it."""
@@ -309,13 +320,14 @@ class ConnectionRecorder:
 
     def _look_at_clock(self, now: float) -> None:
         """It is another time than it was, by the step to which times are rounded."""
-        step = self._recorder.writer.step
+        step = self._writer.step
         if step is None:
             self._since, self._until = -math.inf, math.inf
         else:
             tick = round((now - self._began) / step)
             self._at = f'"at":{round(tick * step, 6)!r},'
             self._since, self._until = self._began + (tick - 0.5) * step, self._began + (tick + 0.5) * step
+        self._begun = {side: head + self._at for side, head in self._heads.items()}
 
     def _line(self, now: float, kind: Kind, sender: Side, **fields: object) -> Line:
         return Line(self.number, kind, sender, now - self._began, **fields)  # type: ignore[arg-type]

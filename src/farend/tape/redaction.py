@@ -191,14 +191,11 @@ class Redactor:
     def said(self, payload: str | bytes) -> str | bytes: ...
     def said(self, payload: str | bytes) -> str | bytes:
         """A whole message, without its secrets."""
-        if isinstance(payload, bytes):
-            return self.data(payload)
-        data = payload.encode("utf-8", "surrogatepass")
-        return self.data(data).decode("utf-8", "surrogatepass") if self.may_hold(data) else payload
-
-    def data(self, data: bytes) -> bytes:
-        """The bytes of a whole message, without its secrets."""
-        return self.replaced(data, [*self.secrets(data)]) if self.may_hold(data) else data
+        data = payload if isinstance(payload, bytes) else payload.encode("utf-8", "surrogatepass")
+        if not self.may_hold(data):
+            return payload
+        data = self.replaced(data, [*self.secrets(data)])
+        return data if isinstance(payload, bytes) else data.decode("utf-8", "surrogatepass")
 
     def stream(self) -> RedactedStream:
         """For one side of a TCP connection, whose secrets may be cut in two anywhere."""
@@ -215,7 +212,7 @@ class Redactor:
             data = self.replaced(data, [*_in_header(key, data, 0, len(data), 0)])
         elif key == b"sec-websocket-protocol":
             data = b", ".join(self._subprotocols([part.strip() for part in data.split(b",")]))
-        return self.data(data).decode("utf-8", "surrogateescape")
+        return self.said(data).decode("utf-8", "surrogateescape")
 
     def line(self, line: Line) -> Line:
         """A line, without its secrets."""
@@ -419,9 +416,12 @@ class RedactedStream:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that can be written now."""
-        if not self.held and not self._may_hold(data):
-            self._context = data[-_CONTEXT:] if len(data) >= _CONTEXT else (self._context + data)[-_CONTEXT:]
-            return data
+        if not self.held:
+            may_hold, is_large = self._redactor.may_hold, len(data) > _LARGE
+            seen = self._context + data[:_LARGE]  # no more is copied than has to be
+            if not may_hold(seen) and not (is_large and may_hold(data)):
+                self._context = (data if is_large else seen)[-_CONTEXT:]
+                return data
         given = len(self._context)
         data = self._context + self.held + data
         end = context = len(data)
@@ -439,12 +439,6 @@ class RedactedStream:
         self.held = data[end:]
         ready = self._redactor.replaced(data[:end], [secret for secret in secrets if secret.end <= end], given)
         return ready + self.flush() if len(self.held) > _MOST_HELD else ready
-
-    def _may_hold(self, data: bytes) -> bool:
-        """Whether these bytes, behind those before, are worth a closer look; no more is copied than has to be."""
-        if self._redactor.may_hold(self._context + data[:_LARGE]):
-            return True
-        return len(data) > _LARGE and self._redactor.may_hold(data)
 
     def flush(self) -> bytes:
         """What is held back, as a secret of its own: the other side speaks now, or nobody does any more."""

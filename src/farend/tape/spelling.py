@@ -7,16 +7,23 @@ from typing import Final
 
 from farend.tape.format import base64_of, payload_text, text_of
 
-_LARGE: Final = 4096
+SHORT: Final = 4096
+"""Bytes, or characters, of a payload of which a copy more or less is all the same."""
 _NEWLINE: Final = ord("\n")
-_OPENS: Final = b"{["
+OPENS: Final = b"{["
+"""Bytes with which JSON that is worth a look begins."""
 
 
 def separated(data: bytes) -> Sequence[bytes]:
     """JSON lines each by itself, for lines that come together today may come one by one tomorrow; else all of it."""
-    if not (data and data[-1] == _NEWLINE and data[0] in _OPENS):
+    if not (data and data[-1] == _NEWLINE and data[0] in OPENS):
         return (data,)
     return data.splitlines(keepends=True) if b"\r" not in data else [line + b"\n" for line in data[:-1].split(b"\n")]
+
+
+def spelled_line(begun: str, payload: str | bytes, *, bytes_are_usual: bool) -> bytes:
+    """A line for the payload, which begins with `begun`."""
+    return f"{begun}{payload_text(payload, bytes_are_usual=bytes_are_usual)}}}\n".encode("utf-8", "backslashreplace")
 
 
 def spelled(
@@ -27,10 +34,7 @@ def spelled(
     What need not be `readable` is spelled the quickest way.
     """
     first = payloads[0]
-    if len(payloads) == 1 and isinstance(first, bytes) and len(first) > _LARGE and not (readable and text_of(first)):
+    if len(payloads) == 1 and isinstance(first, bytes) and len(first) > SHORT and not (readable and text_of(first)):
         # As it is, for each copy of much takes long.
         return begun.encode(), b'"base64":"', base64_of(first), b'"}\n'
-    lines = f"{begun}{payload_text(first, bytes_are_usual=bytes_are_usual)}}}\n"
-    for payload in payloads[1:]:
-        lines += f"{begun}{payload_text(payload, bytes_are_usual=bytes_are_usual)}}}\n"
-    return (lines.encode("utf-8", "backslashreplace"),)
+    return (b"".join([spelled_line(begun, payload, bytes_are_usual=bytes_are_usual) for payload in payloads]),)

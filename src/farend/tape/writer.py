@@ -62,10 +62,11 @@ class TapeWriter:
         self.wire: Wire = wire
         self.step = _checked_step(times)
         self.lines = 0
-        """How many lines were written, the header not counted."""
+        """How many lines were written, or are kept to be written together; the header is none."""
         self.error: TapeUnavailable | None = None
         self._is_closed = False
-        self._kept_lines: int | None = None
+        self._lines_before: int | None = None
+        """How many they were before those that are kept, to be written together; None while none are."""
         self._alone = threading.Lock()
         """Held while something is written: a client's threads may speak and listen at once."""
         self._bulk: Appended | None = None
@@ -158,19 +159,29 @@ class TapeWriter:
 
     def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
         """Write whole lines that are spelled already, so many, in one or several parts."""
-        with self._alone:
-            self._append(parts, lines)
+        self._alone.acquire()  # which is quicker than a block, and this is done for every message
+        try:
+            if self.error is not None or self._is_closed:
+                self._refuse()
+            try:
+                self._file.append(*parts)
+            except OSError as error:
+                self._fail(error)
+            self.lines += lines
+        finally:
+            self._alone.release()
 
     def write_line_of_bulk(self, begun: bytes, begin: int, size: int, *, binary: bool = False) -> None:
         """Write a line that begins so, and whose payload stands in the bulk there."""
+        self.write_bytes(begun, bulk_field(begin, size, binary=binary))
         with self._alone:
-            self._append((begun, bulk_field(begin, size, binary=binary)), 1)
             self._in_bulk += 1
 
     def write_in_bulk(self, payload: bytes) -> int | None:
         """Write a payload, or more of one, beside the tape; gives where it begins. None where that cannot be."""
         with self._alone:
-            self._check()
+            if self.error is not None or self._is_closed:
+                self._refuse()
             if not self.has_room_beside:
                 return None
             if self._bulk is None:
@@ -179,7 +190,7 @@ class TapeWriter:
                 except OSError:
                     self.has_room_beside = False
                     return None
-                if self._kept_lines is not None:
+                if self._lines_before is not None:
                     self._bulk.keep()
             try:
                 return self._bulk.append(payload)
@@ -196,7 +207,7 @@ class TapeWriter:
     def together(self) -> Iterator[None]:
         """Write what is written within all at once, at the end: with two calls, whatever it is."""
         with self._alone:
-            self._kept_lines = 0
+            self._lines_before = self.lines
             for file in self._files():
                 file.keep()
         try:
@@ -206,35 +217,22 @@ class TapeWriter:
                 self._write_kept()
 
     def _write_kept(self) -> None:
-        lines, self._kept_lines = self._kept_lines, None
+        lines, self._lines_before = self._lines_before, None
         if self.error is None:
             try:
                 for file in self._files():
                     file.write_kept()
             except OSError as error:
+                self.lines = lines or 0
                 self._fail(error)
-            self.lines += lines or 0
 
     def _files(self) -> list[Appended]:
         """The files, the one first that lines on the other one speak of."""
         return [self._file] if self._bulk is None else [self._bulk, self._file]
 
-    def _append(self, parts: tuple[bytes, ...], lines: int) -> None:
-        self._check()
-        try:
-            self._file.append(*parts)
-        except OSError as error:
-            self._fail(error)
-        if self._kept_lines is None:
-            self.lines += lines
-        else:
-            self._kept_lines += lines
-
-    def _check(self) -> None:
-        if self.error is not None:
-            raise self.error
-        if self._is_closed:
-            raise WrongState(f"the tape {self.path} is closed")
+    def _refuse(self) -> NoReturn:
+        """Nothing can be written any more."""
+        raise self.error or WrongState(f"the tape {self.path} is closed")
 
     def _fail(self, error: OSError) -> NoReturn:
         self.error = TapeUnavailable(
