@@ -216,6 +216,18 @@ def test_a_message_larger_than_the_limit():
             protocol.send_text(b"x" * 1001)
             says(client, b"".join(protocol.data_to_send()))
     assert "larger than the limit of 1,000 bytes" in one_finding(server, "TooLarge").sentence
+    assert b"".join(server.transcripts[1].received) == b"x" * 1001
+
+
+@pytest.mark.parametrize("frame", [b"\x83\x80mask", b"\xf1\x80mask", b"\x81\x02hi", b"\x80\x80mask"])
+def test_a_frame_that_is_none(frame):
+    server = WebSocketServer(GREETING)
+    with others_are_served(server, greet):
+        client, _ = opened(server)
+        with client:
+            says(client, frame + b"and more")
+    assert "The near end broke the protocol" in one_finding(server, "ProtocolViolation").sentence
+    assert b"".join(server.transcripts[1].received) == frame + b"and more"
 
 
 def test_a_stream_with_no_message_in_it_up_to_the_limit():

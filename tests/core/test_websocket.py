@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ from farend.core.events import Connected, Ended, Event, How, Received, Violated
 from farend.core.findings import ProtocolViolation
 from farend.core.messages import Fragments, Ping, Pong, Raw
 from farend.core.script import Script
-from farend.core.websocket import ClientWire, ServerWire, WebSocketWire
+from farend.core.websocket import BEHIND, ClientWire, ServerWire, WebSocketWire
 
 Cut = Callable[[bytes], Iterator[bytes]]
 
@@ -94,6 +94,17 @@ def raw_frame(opcode: Opcode, data: bytes = b"", fin: bool = True) -> bytes:
     return bytes([fin << 7 | opcode]) + size + b"\0\0\0\0" + data
 
 
+def masked(opcode: Opcode, data: bytes) -> bytes:
+    """A client's frame, under a mask that hides it."""
+    return Frame(opcode, data).serialize(mask=True)
+
+
+def heard(events: Iterable[Event]) -> bytes:
+    """What was told as it came."""
+    assert all(type(event) is Received and type(event.data) is bytes for event in events)
+    return b"".join(event.data for event in events)  # type: ignore[union-attr,misc]
+
+
 TEXT, BINARY, CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 
 
@@ -139,24 +150,39 @@ def test_what_a_client_says(cut: Cut, frames: bytes, events: list[Event]) -> Non
 
 @CUTS
 @pytest.mark.parametrize(
-    ("frames", "about", "code", "problem"),
+    ("frames", "told", "about", "code", "problem"),
     [
-        (raw_frame(TEXT, b"ok\xff"), "utf-8", 1007, "not UTF-8 (byte 2"),
-        (raw_frame(TEXT, b"\xc3", False) + raw_frame(CONT, b"("), "utf-8", 1007, "not UTF-8"),
-        (raw_frame(CONT, b"a"), "protocol", 1002, "unexpected continuation frame"),
-        (raw_frame(TEXT, b"a", False) + raw_frame(TEXT, b"b"), "protocol", 1002, "expected a continuation frame"),
-        (b"\xc1\x81\0\0\0\0a", "protocol", 1002, "reserved bits"),
-        (b"\x83\x80\0\0\0\0", "protocol", 1002, "invalid opcode"),
-        (b"\x81\x01a", "protocol", 1002, "incorrect masking"),
-        (raw_frame(TEXT, b"x" * 1001), "too big", 1009, "1001"),
-        (raw_frame(Opcode.CLOSE, b"\x03"), "protocol", 1002, "close"),
-        (raw_frame(Opcode.CLOSE, b"\x03\xe8\xff"), "utf-8", 1007, "utf-8"),
+        (raw_frame(TEXT, b"ok\xff"), b"ok\xff", "utf-8", 1007, "not UTF-8 (byte 2"),
+        (raw_frame(TEXT, b"\xc3", False) + raw_frame(CONT, b"("), b"\xc3(", "utf-8", 1007, "not UTF-8"),
+        (raw_frame(CONT, b"a"), raw_frame(CONT, b"a"), "protocol", 1002, "unexpected continuation frame"),
+        (
+            raw_frame(TEXT, b"a", False) + raw_frame(TEXT, b"b"),
+            b"a" + raw_frame(TEXT, b"b"),
+            "protocol",
+            1002,
+            "expected a continuation frame",
+        ),
+        (raw_frame(TEXT, b"a") + b"\xc1\x81\0\0\0\0a", b"\xc1\x81\0\0\0\0a", "protocol", 1002, "reserved bits"),
+        (b"\x83\x80\0\0\0\0", b"\x83\x80\0\0\0\0", "protocol", 1002, "invalid opcode"),
+        (b"\x81\x01a", b"\x81\x01a", "protocol", 1002, "incorrect masking"),
+        (masked(TEXT, b"xyz" * 334), b"xyz" * 334, "too big", 1009, "1002"),
+        (
+            raw_frame(TEXT, b"a" * 900, False) + masked(CONT, b"b" * 101),
+            b"a" * 900 + b"b" * 101,
+            "too big",
+            1009,
+            "900",
+        ),
+        (raw_frame(Opcode.CLOSE, b"\x03"), raw_frame(Opcode.CLOSE, b"\x03"), "protocol", 1002, "close"),
+        (raw_frame(Opcode.CLOSE, b"\x03\xe8\xff"), raw_frame(Opcode.CLOSE, b"\x03\xe8\xff"), "utf-8", 1007, "utf-8"),
     ],
 )
-def test_what_a_client_may_not_say(cut: Cut, frames: bytes, about: str, code: int, problem: str) -> None:
+def test_what_a_client_may_not_say(cut: Cut, frames: bytes, told: bytes, about: str, code: int, problem: str) -> None:
     near = NearClient(server_wire(), cut).opened()
-    [event] = near.pump(frames + raw_frame(TEXT, b"behind it"))
+    behind = raw_frame(TEXT, b"behind it")
+    event, *rest = (one for one in near.pump(frames + behind) if one != Received("a"))
     assert isinstance(event, Violated)
+    assert event.data + heard(rest) == told + behind, "nothing that was received is missing"
     assert (event.about, event.code) == (about, code)
     assert problem in event.problem
     assert near.protocol.close_rcvd is not None
@@ -233,8 +259,41 @@ def test_half_a_message_at_the_end_is_told(how: How, did: str, end: Ended) -> No
     list(wire.receive(raw_frame(TEXT, b"whole") + raw_frame(TEXT, b"half")[:-2]))
     violated, ended = wire.receive_end(how)
     assert isinstance(violated, Violated)
-    assert (violated.problem, len(violated.data)) == (f"it {did} the connection in the middle of a message", 2)
+    assert (violated.problem, violated.data) == (f"it {did} the connection in the middle of a message", b"ha")
     assert ended == end
+
+
+@CUTS
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        (masked(TEXT, b"half")[:-2], b"ha"),
+        (raw_frame(TEXT, b"a", False) + masked(CONT, b"b" * 300)[:-1], b"a" + b"b" * 299),
+        (raw_frame(TEXT, b"whole") + b"\x81\xfe\x01", b"\x81\xfe\x01"),
+    ],
+)
+def test_what_had_come_of_a_message_is_told_at_the_end(cut: Cut, frames: bytes, told: bytes) -> None:
+    near = NearClient(server_wire(), cut).opened()
+    near.pump(frames)
+    violated, _ = near.wire.receive_end(How.EOF)
+    assert isinstance(violated, Violated)
+    assert violated.data == told
+
+
+def test_much_behind_a_violation_is_read_and_not_kept() -> None:
+    wire = NearClient(server_wire()).opened().wire
+    [event] = wire.receive(b"\x83\x80")
+    assert isinstance(event, Violated)
+    much = bytes(BEHIND // 2 + 1)
+    assert [len(heard(wire.receive(much))) for _ in range(3)] == [len(much), BEHIND - len(much), 0]
+
+
+def test_nothing_is_told_of_who_was_turned_away() -> None:
+    near = NearClient(server_wire())
+    near.pump()
+    near.wire.reject(Reject(503, "busy"))
+    assert list(near.wire.receive(b"behind")) == []
+    assert near.wire.receive_end(How.EOF) == (Ended(How.LOST, 1006),)
 
 
 @CUTS
@@ -280,10 +339,11 @@ def test_a_connection_that_is_turned_away_hears_why(cut: Cut) -> None:
 def test_what_is_no_handshake_is_a_violation(cut: Cut, raw: bytes, problem: str, answer: bytes) -> None:
     wire = server_wire()
     events = [event for segment in cut(raw) for event in wire.receive(segment)]
-    assert [type(event) for event in events] == [Violated]
-    assert events[0].about == "handshake"  # type: ignore[union-attr]
+    assert type(events[0]) is Violated
+    assert events[0].data + heard(events[1:]) == raw
+    assert events[0].about == "handshake"
     if cut is whole:
-        assert problem in events[0].problem  # type: ignore[union-attr]
+        assert problem in events[0].problem
     said = wire.drain()
     assert b"".join(said).startswith(answer)
     assert said[-1] == b""
@@ -373,8 +433,9 @@ def test_a_server_that_does_not_accept_is_a_violation(cut: Cut, response: bytes,
     wire = client_wire()
     NearServer(wire)
     events = [event for segment in cut(response) for event in wire.receive(segment)]
-    assert [type(event) for event in events] == [Violated]
-    assert events[0].problem.startswith(problem)  # type: ignore[union-attr]
+    assert type(events[0]) is Violated
+    assert events[0].problem.startswith(problem)
+    assert events[0].data + heard(events[1:]) == response
 
 
 def test_the_two_kinds_share_all_but_the_handshake() -> None:

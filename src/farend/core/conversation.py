@@ -555,6 +555,10 @@ class Conversation:
         if self._late > max(self.limit, LATE):
             self._cut_off()
 
+    def _late_violation(self, event: Violated) -> None:
+        """Whoever has been closed on may break the protocol, but that is heard as well."""
+        self._late_words(Received(event.data))
+
     def _still_reads(self, event: WritingGoesOn | WritingResumed) -> None:
         """Who reads what was said last has time to leave."""
         self._since = self._now
@@ -1028,6 +1032,7 @@ TRANSITIONS: Transitions = {
     },
     State.CLOSING: {
         Received: Conversation._late_words,
+        Violated: Conversation._late_violation,
         TimePassed: Conversation._overdue,
         Stalled: Conversation._left_alone,
         WritingGoesOn: Conversation._still_reads,

@@ -2,7 +2,7 @@
 
 The `websockets` library reads any frame, piece by piece, and says what is wrong with it. That alone would
 be a third of what a short message costs, so the ordinary one is recognised here. Whatever is out of the
-ordinary is the library's to read and to judge.
+ordinary is the library's to read and to judge. What it rejects it also drops; so it is kept here as it came.
 """
 
 from __future__ import annotations
@@ -17,6 +17,107 @@ TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 _ORDINARY: Final = frozenset((TEXT, BINARY, CLOSE))
 _MASKED: Final = 0x80
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
+
+
+class Head(NamedTuple):
+    """Of a frame, where its payload begins, how long that is, and its mask, if any (RFC 6455, 5.2)."""
+
+    size: int
+    length: int
+    mask: bytes
+
+
+def head_of(data: bytes, start: int) -> Head | None:
+    r"""The head of the frame that begins at `start`; None while not all of it is there.
+
+    >>> head_of(b"\x81\x82\x01\x02\x03\x04hi", 0)
+    Head(size=6, length=2, mask=b'\x01\x02\x03\x04')
+    """
+    if len(data) < start + 2:
+        return None
+    length, end = data[start + 1] & ~_MASKED, start + 2
+    if length >= _TWO_BYTES:
+        begin, end = end, end + (2 if length == _TWO_BYTES else 8)
+        length = int.from_bytes(data[begin:end])
+    mask = end
+    if data[start + 1] & _MASKED:
+        end += 4
+    return Head(end - start, length, data[mask:end]) if end <= len(data) else None
+
+
+class UnderWay:
+    r"""The frame that is not whole, as it came.
+
+    >>> frame = UnderWay()
+    >>> frame.take(b"\x81\x02hi\x81\x05hel")
+    >>> frame.data, frame.behind(1, b"lo\x83")
+    (b'\x81\x05hel', b'\x83')
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._left = 0
+        """Bytes of it that are still to come, where its head is there."""
+
+    @property
+    def data(self) -> bytes:
+        """What has come of it."""
+        return b"".join(self._pieces)
+
+    def take(self, data: bytes) -> None:
+        """These bytes have come."""
+        if len(data) < self._left:
+            self._pieces.append(data)
+            self._left -= len(data)
+            return
+        start = self._left
+        if not start:
+            data = b"".join([*self._pieces, data])
+        head = head_of(data, start)
+        while head is not None and start + head.size + head.length <= len(data):
+            start += head.size + head.length
+            head = head_of(data, start)
+        self._pieces = [data[start:]]
+        self._left = 0 if head is None else start + head.size + head.length - len(data)
+
+    def behind(self, frames: int, data: bytes) -> bytes:
+        """What is behind so many whole frames, the one under way and those in the data."""
+        data = b"".join([*self._pieces, data])
+        start = 0
+        for _ in range(frames):
+            head = head_of(data, start)
+            assert head is not None
+            start += head.size + head.length
+        return data[start:]
+
+
+class Payload:
+    r"""What a frame says, however it comes: neither its head nor its mask. What comes behind it stays as it is.
+
+    >>> payload = Payload()
+    >>> payload.take(b"\x81\x83\1\1\1\1ii"), payload.take(b"i"), payload.take(b"\x83")
+    (b'hh', b'h', b'\x83')
+    """
+
+    def __init__(self) -> None:
+        self._begun = b""
+        self._mask = b""
+        self._left: int | None = None
+
+    def take(self, data: bytes) -> bytes:
+        """What more of it says."""
+        if self._left is None:
+            self._begun += data
+            head = head_of(self._begun, 0)
+            if head is None:
+                return b""
+            data, self._mask, self._left = self._begun[head.size :], head.mask, head.length
+        inside, behind = data[: self._left], data[self._left :]
+        self._left -= len(inside)
+        if self._mask:
+            inside, turn = apply_mask(inside, self._mask), len(inside) % 4
+            self._mask = self._mask[turn:] + self._mask[:turn]
+        return inside + behind
 
 
 class Ordinary(NamedTuple):

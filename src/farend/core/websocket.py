@@ -26,7 +26,7 @@ from websockets.uri import parse_uri
 from farend.core import frames
 from farend.core.commands import Accept, Close, Reject, Send
 from farend.core.events import Connected, Ended, Event, How, Received, Violated
-from farend.core.frames import Ordinary, ordinary_bytes, ordinary_close, ordinary_frame
+from farend.core.frames import Ordinary, Payload, UnderWay, ordinary_bytes, ordinary_close, ordinary_frame
 from farend.core.framing import Framing
 from farend.core.messages import Handshake, Message, OnWire, Ping, Pong
 from farend.core.opening import ordinary_opening
@@ -34,7 +34,10 @@ from farend.core.opening import ordinary_opening
 TEXT, BINARY, CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 PING, PONG, CLOSE = Opcode.PING, Opcode.PONG, Opcode.CLOSE
 INVALID_DATA = 1007
+END_OF_HEAD = b"\r\n\r\n"
 HTTP_REQUEST = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9.]+\r\n")
+BEHIND = 1 << 20
+"""Bytes behind a violation that are told, at most."""
 LOGGER = logging.getLogger("farend.websocket")
 
 
@@ -54,7 +57,12 @@ class WebSocketWire:
         self._is_text = False
         self._ended = False
         self._told_violation = False
+        self._turned_away = False
         self._opening: bytearray | None = bytearray()
+        self._under_way = UnderWay()
+        self._too_large: Payload | None = None
+        self._spare = BEHIND
+        """Bytes behind a violation that will be told."""
 
     @property
     def _protocol(self) -> ServerProtocol | ClientProtocol:
@@ -83,12 +91,17 @@ class WebSocketWire:
         protocol = self._protocol
         if protocol.reader.eof:
             return ()
-        if self._opening is not None:
-            self._opening += data
+        if self._told_violation:
+            return self._received_behind(data)
+        opening = self._opening
+        if opening is not None:
+            opening += data
         protocol.receive_data(data)
         events: list[Event] = []
+        frames = 0
         for frame in protocol.events_received():
             if type(frame) is Frame:
+                frames += 1
                 opcode = frame.opcode
                 if frame.fin and (opcode is TEXT or opcode is BINARY):
                     try:
@@ -101,16 +114,36 @@ class WebSocketWire:
                 events += self._opened(frame)  # type: ignore[arg-type]
             if self._told_violation:
                 break  # RFC 6455, 7.1.7: what comes behind it is not looked at
-        if protocol.parser_exc is not None and not self._told_violation:
-            events += self._violation(protocol.parser_exc)
-        elif protocol.handshake_exc is not None and not self._told_violation:
-            events += self._failed_handshake(protocol.handshake_exc, self.opening)
+        if protocol.handshake_exc is not None and not self._told_violation:
+            return [*events, *self._failed_handshake(protocol.handshake_exc, self.opening)]
+        if self._opening is not None:
+            return events
+        if opening is not None:
+            data = bytes(opening).partition(END_OF_HEAD)[2]
+        if self._told_violation:
+            events += self._received_behind(self._under_way.behind(frames, data))
+        elif protocol.parser_exc is not None:
+            events += self._violation(protocol.parser_exc, self._under_way.behind(frames, data))
+        else:
+            self._under_way.take(data)
         return events
+
+    def _received_behind(self, data: bytes) -> Sequence[Event]:
+        """What comes behind a violation is told as it came; of a message that is too large, what it says.
+
+        All of it is read, so that the near end comes to read why it is hung up on, but not all is kept.
+        """
+        if self._too_large is not None:
+            data = self._too_large.take(data)
+        told = b"" if self._turned_away else data[: self._spare]
+        self._spare -= len(told)
+        return (Received(told),) if told else ()
 
     def receive_end(self, how: How) -> Sequence[Event]:
         """What the end of the transport says: 1006, unless a close frame came before (RFC 6455, 7.1.5)."""
         protocol = self._protocol
-        half = b"".join(self._parts) + bytes(protocol.reader.buffer)
+        frame = self._under_way.data
+        half = b"".join(self._parts) + (Payload().take(frame) or frame)
         if not protocol.reader.eof:
             protocol.receive_eof()
         if self._ended:
@@ -215,16 +248,18 @@ class WebSocketWire:
             self._protocol.fail(INVALID_DATA, "not UTF-8")
         return Violated(problem, data, "utf-8", INVALID_DATA)
 
-    def _violation(self, error: Exception) -> Sequence[Event]:
+    def _violation(self, error: Exception, data: bytes) -> Sequence[Event]:
         self._told_violation = True
         sent = self._protocol.close_sent
         code = int(sent.code) if sent is not None else 1002
         about = "protocol"
         if isinstance(error, PayloadTooBig):
             about = "too big"
+            self._too_large = Payload()
+            data = self._too_large.take(data)
         elif isinstance(error, UnicodeDecodeError):
             about = "utf-8"
-        return (Violated(str(error), bytes(self._protocol.reader.buffer), about, code),)
+        return (Violated(str(error), b"".join(self._parts) + data, about, code),)
 
     # -- the handshake ----------------------------------------------------------------------------
 
@@ -370,7 +405,7 @@ class ServerWire(WebSocketWire):
         return b"" if self._ordinary and self._ended else super().close(command)
 
     def _receive_head(self, tail: bytes, data: bytes) -> Iterator[Event]:
-        end = (tail + data).find(b"\r\n\r\n") + 4 - len(tail)
+        end = (tail + data).find(END_OF_HEAD) + 4 - len(tail)
         if end < 4 - len(tail):
             self._tail = (tail + data)[-3:]
             yield from super().receive(data)
@@ -420,7 +455,7 @@ class ServerWire(WebSocketWire):
         if self._response is None and self._answer is None:
             return b""
         self._response = self._answer = None
-        self._told_violation = True  # that it was turned away is our doing, and no mistake of the near end's
+        self._told_violation = self._turned_away = True  # which is our doing, and no mistake of the near end's
         self._protocol.send_response(_rejection(command))
         return b"".join(self.drain())
 
