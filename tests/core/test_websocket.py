@@ -88,15 +88,15 @@ class NearClient:
         return [(frame.opcode, bytes(frame.data), frame.fin) for frame in self.protocol.events_received()]  # type: ignore[union-attr]
 
 
-def raw_frame(opcode: Opcode, data: bytes = b"", fin: bool = True) -> bytes:
+def raw_frame(opcode: Opcode, data: bytes = b"", fin: bool = True, mask: bytes = b"\0\0\0\0") -> bytes:
     """A client's frame, masked with zeros, so that it is the same in every run (RFC 6455, 5.2)."""
     size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-    return bytes([fin << 7 | opcode]) + size + b"\0\0\0\0" + data
+    return bytes([fin << 7 | opcode]) + size + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
 
 
 def masked(opcode: Opcode, data: bytes) -> bytes:
     """A client's frame, under a mask that hides it."""
-    return Frame(opcode, data).serialize(mask=True)
+    return raw_frame(opcode, data, mask=b"\x01\x80\x03\x7f")
 
 
 def heard(events: Iterable[Event]) -> bytes:
