@@ -897,6 +897,15 @@ def test_a_violation_by_which_the_connection_ended_leaves_nothing_to_close(near_
     assert [entry.kind for entry in near.conversation.transcript][-3:] == [Kind.RECEIVED, Kind.FOUND, Kind.ENDED]
 
 
+def test_a_violation_behind_our_close_is_heard(near_end: Near) -> None:
+    near = near_end(S().expect("a"))
+    near.feed(Violated("bad opcode", b"\x83", "protocol", 1002))
+    near.feed(Violated("bad opcode", b"\x84", "protocol", 1002))
+    near.feed(Violated("it left", b"\x83\x84", "handshake"))
+    assert near.received == [b"\x83", b"\x84"]
+    assert len(near.conversation.findings) == 1
+
+
 def test_a_violation_before_the_handshake_is_a_finding() -> None:
     conversation = Conversation(S().expect("a"), stream=False)
     assert conversation.feed(Violated("no HTTP", b"", "handshake"), 0.0) == [Wake()]

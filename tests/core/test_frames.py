@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from farend.core import frames
 from farend.core.commands import Accept, Close, Send
 from farend.core.events import How
-from farend.core.frames import ordinary_bytes, ordinary_close, ordinary_frame
+from farend.core.frames import Payload, UnderWay, head_of, is_close, ordinary_bytes, ordinary_close, ordinary_frame
 from farend.core.messages import Fragments, Ping
 from farend.core.websocket import ServerWire
 
@@ -137,3 +138,72 @@ def test_an_ordinary_conversation_needs_no_library() -> None:
     wire = opened(through_the_library=False)
     done(wire, [client_frame(frames.TEXT, b"hello"), Send("there"), client_frame(frames.CLOSE, b"\x03\xe8")])
     assert wire._library is None
+
+
+# -- what is kept of frames that the library drops ------------------------------------------------
+
+SERVERS_FRAME = st.binary(max_size=200).map(lambda payload: ordinary_bytes(frames.BINARY, payload))
+ANY_FRAMES = st.lists(
+    st.builds(client_frame, st.integers(0, 255), st.binary(max_size=200)) | SERVERS_FRAME, min_size=1, max_size=5
+)
+CUTS = st.lists(st.integers(0, 1000), max_size=8)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    return [data[begin:end] for begin, end in itertools.pairwise(edges)]
+
+
+@given(ANY_FRAMES, st.integers(0, 210), CUTS, st.integers(0, 5))
+def test_what_is_under_way_is_what_is_behind_the_last_whole_frame(
+    said: list[bytes], short: int, cuts: list[int], taken: int
+) -> None:
+    last = said[-1][: max(0, len(said[-1]) - short)]
+    data = b"".join(said[:-1]) + last
+    under_way = UnderWay()
+    for piece in pieces(data, cuts):
+        under_way.take(piece)
+    assert under_way.data == (b"" if last == said[-1] else last)
+
+    under_way = UnderWay()
+    first, rest = data[: min(cuts, default=0)], data[min(cuts, default=0) :]
+    under_way.take(first)
+    begun = len(first) - len(under_way.data)  # so much of it was whole
+    whole = [end for end in itertools.accumulate(map(len, said)) if begun < end <= len(data)][:taken]
+    assert under_way.behind(len(whole), rest) == data[whole[-1] if whole else begun :]
+
+
+@given(st.binary(max_size=300), st.sampled_from([MASK, None]), CUTS, st.binary(max_size=5))
+def test_a_payload_is_the_same_however_it_comes(
+    payload: bytes, mask: bytes | None, cuts: list[int], behind: bytes
+) -> None:
+    frame = client_frame(frames.BINARY, payload) if mask else ordinary_bytes(frames.BINARY, payload)
+    taker = Payload()
+    assert b"".join(taker.take(piece) for piece in pieces(frame + behind, cuts)) == payload + behind
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
+@pytest.mark.parametrize("mask", [True, False])
+def test_the_head_of_a_frame_of_any_size(length: int, mask: bool) -> None:
+    frame = Frame(Opcode.BINARY, bytes(length)).serialize(mask=mask)
+    head = head_of(b"?" + frame, 1)
+    assert head is not None
+    assert head.size + head.length == len(frame)
+    assert head.length == length
+    assert len(head.mask) == 4 * mask
+    assert head_of(frame[: head.size - 1], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        (client_frame(frames.CLOSE, b"\x03\xe8"), True),
+        (ordinary_bytes(frames.CLOSE, b""), True),
+        (client_frame(frames.TEXT, b"\x03\xe8"), False),
+        (client_frame(frames.CLOSE, b"\x03\xe8") + b"?", False),
+        (client_frame(frames.CLOSE, b"\x03\xe8")[:-1], False),
+        (b"\x88", False),
+    ],
+)
+def test_whether_it_is_a_close_frame(data: bytes, answer: bool) -> None:
+    assert is_close(data) is answer

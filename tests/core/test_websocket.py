@@ -280,6 +280,14 @@ def test_what_had_come_of_a_message_is_told_at_the_end(cut: Cut, frames: bytes, 
     assert violated.data == told
 
 
+def test_the_answer_to_a_close_is_no_news_behind_a_violation() -> None:
+    wire = NearClient(server_wire()).opened().wire
+    [event] = wire.receive(b"\x83\x80")
+    assert isinstance(event, Violated)
+    assert list(wire.receive(raw_frame(Opcode.CLOSE, b"\x03\xeaoh"))) == []
+    assert heard(wire.receive(raw_frame(Opcode.CLOSE) + b"?")) == raw_frame(Opcode.CLOSE) + b"?"
+
+
 def test_much_behind_a_violation_is_read_and_not_kept() -> None:
     wire = NearClient(server_wire()).opened().wire
     [event] = wire.receive(b"\x83\x80")

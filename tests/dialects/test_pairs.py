@@ -259,7 +259,8 @@ def test_other_findings_tell_their_own_sentence():
             talk(server, "x" * 200, answers=1)
     assert isinstance(caught.value.near_end_error, ConnectionClosedError)
     assert caught.value.near_end_error.rcvd.code == 1009
-    assert [entry.kind.name for entry in server.transcripts[0]] == ["CONNECTED", "FOUND", "CLOSED", "ENDED"]
+    assert [entry.kind.name for entry in server.transcripts[0]] == ["CONNECTED", "RECEIVED", "FOUND", "CLOSED", "ENDED"]
+    assert server.transcripts[0].received == [b"x" * 200]
 
 
 @pytest.mark.asyncio

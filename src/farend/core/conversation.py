@@ -557,7 +557,8 @@ class Conversation:
 
     def _late_violation(self, event: Violated) -> None:
         """Whoever has been closed on may break the protocol, but that is heard as well."""
-        self._late_words(Received(event.data))
+        if event.data and event.about != "handshake":  # which it was closed on for, and that was told
+            self._late_words(Received(event.data))
 
     def _still_reads(self, event: WritingGoesOn | WritingResumed) -> None:
         """Who reads what was said last has time to leave."""

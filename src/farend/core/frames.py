@@ -45,6 +45,12 @@ def head_of(data: bytes, start: int) -> Head | None:
     return Head(end - start, length, data[mask:end]) if end <= len(data) else None
 
 
+def is_close(data: bytes) -> bool:
+    """Whether it is a close frame, and nothing else."""
+    head = head_of(data, 0)
+    return head is not None and data[0] == CLOSE and head.size + head.length == len(data)
+
+
 class UnderWay:
     r"""The frame that is not whole, as it came.
 

@@ -26,7 +26,7 @@ from websockets.uri import parse_uri
 from farend.core import frames
 from farend.core.commands import Accept, Close, Reject, Send
 from farend.core.events import Connected, Ended, Event, How, Received, Violated
-from farend.core.frames import Ordinary, Payload, UnderWay, ordinary_bytes, ordinary_close, ordinary_frame
+from farend.core.frames import Ordinary, Payload, UnderWay, is_close, ordinary_bytes, ordinary_close, ordinary_frame
 from farend.core.framing import Framing
 from farend.core.messages import Handshake, Message, OnWire, Ping, Pong
 from farend.core.opening import ordinary_opening
@@ -131,11 +131,12 @@ class WebSocketWire:
     def _received_behind(self, data: bytes) -> Sequence[Event]:
         """What comes behind a violation is told as it came; of a message that is too large, what it says.
 
-        All of it is read, so that the near end comes to read why it is hung up on, but not all is kept.
+        All of it is read, so that the near end comes to read why it is hung up on, but not all is kept. That it
+        closes then is no news.
         """
         if self._too_large is not None:
             data = self._too_large.take(data)
-        told = b"" if self._turned_away else data[: self._spare]
+        told = b"" if self._turned_away or is_close(data) else data[: self._spare]
         self._spare -= len(told)
         return (Received(told),) if told else ()
 
