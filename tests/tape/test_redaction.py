@@ -401,6 +401,28 @@ def test_any_number_of_blanks_may_stand_between_a_name_and_its_value(search, bla
     assert search.start().said(before + secret + b'"') == before + b'<secret:token:1>"'
 
 
+@pytest.mark.parametrize("worth_it", [0, 1 << 60])
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        (json.dumps({"kontoSchlüssel": "hunter22"}, ensure_ascii=False), '{"kontoSchlüssel": "<secret:%s:1>"}'),
+        (json.dumps({"kontoSchlüssel": "hunter22"}), '{"kontoSchl\\u00fcssel": "<secret:%s:1>"}'),
+        ('{"SCHL\\u00FCSSEL":"hunter22"}', '{"SCHL\\u00FCSSEL":"<secret:%s:1>"}'),
+        ("?schl%C3%BCssel=hunter22&a=1", "?schl%C3%BCssel=<secret:%s:1>&a=1"),
+    ],
+)
+def test_a_name_with_other_letters_than_asciis_is_one_however_it_is_escaped(worth_it, said, written):
+    redactor = Redaction(names=["schlüssel"]).start()
+    at_once = redactor._hints._at_once
+    left, tables = at_once._left, at_once._tables
+    at_once._left, at_once._tables = worth_it, tables if worth_it == 0 else None
+    try:
+        told = redactor.said(said)
+    finally:
+        at_once._left, at_once._tables = left, at_once._tables or tables
+    assert PLACEHOLDER.sub("*", told) == written.replace("<secret:%s:1>", "*")
+
+
 def test_without_any_rule_nothing_is_looked_for():
     redactor = Redaction(usual=False).start()
     assert not redactor.may_hold(b"token=abc ://a:b@c eyJhbGciOi.eyJzdWIi.x \xff")

@@ -106,10 +106,11 @@ class Redaction:
     >>> redactor.said("what does hunter22 mean?")
     'what does <secret:own:1> mean?'
 
-    `names` are of header fields, query parameters and JSON fields, any name that ends so; `keep` are whole
-    names that are no secrets. `patterns` are regular expressions: the secret is their first group, or all
-    of the match. `find` is a function that is given each payload, as text or bytes, and names the secrets
-    in it. `usual=False` leaves `NAMES`, JSON Web Tokens and passwords in URLs alone.
+    `names` are of header fields, query parameters and JSON fields, any name that ends so, also where JSON or a
+    URL escapes letters that are not ASCII's; `keep` are whole names that are no secrets. `patterns` are regular
+    expressions: the secret is their first group, or all of the match. `find` is a function that is given each
+    payload, as text or bytes, and names the secrets in it. `usual=False` leaves `NAMES`,
+    JSON Web Tokens and passwords in URLs alone.
     """
 
     names: Iterable[str] = ()
@@ -514,12 +515,19 @@ def _plain(name: str) -> str:
 @functools.cache
 def _looks(own: tuple[str, ...], usual: bool) -> tuple[Hints, re.Pattern[bytes], re.Pattern[bytes]]:
     """What shows that there may be a secret; expressions for its name and what follows it, and for its name alone."""
-    names = (*NAMES, *own) if usual else own
+    names = [*(NAMES if usual else ()), *(written for name in own for written in _ways_to_write(name))]
     spelled = b"|".join([_spellings(name) for name in sorted(names, key=len, reverse=True)])
     named = [rb"(?P<word>" + spelled + rb")" + _BEFORE_VALUE] if names else []
     bearer = [_BEARER] if usual else []
     is_secret = [rb"[\w.-]*(?:" + spelled + rb")"] if names else []
     return Hints(names, usual=usual), any_of([*named, *bearer]), any_of(is_secret)
+
+
+def _ways_to_write(name: str) -> list[str]:
+    """The name itself, and where it has other letters than ASCII's as JSON and URLs may escape them."""
+    if name.isascii():
+        return [name]
+    return [name, json.dumps(name)[1:-1], quote_from_bytes(name.encode())]
 
 
 def _spellings(name: str) -> bytes:
