@@ -52,7 +52,7 @@ from farend.core.units import Kind as UnitKind
 from farend.errors import FaultError
 from farend.stage import leaving, segments
 from farend.stage.faults import Impaired
-from farend.stage.transports import READ_SIZE, Flood, landing, reset
+from farend.stage.transports import LITTLE, floods, reset
 
 try:
     import fcntl
@@ -127,7 +127,7 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-class Driver(asyncio.BufferedProtocol):
+class Driver(asyncio.Protocol):
     """Plays one conversation over one transport."""
 
     conversation: Conversation
@@ -138,6 +138,7 @@ class Driver(asyncio.BufferedProtocol):
     """What it meets, where that was settled when it came."""
     at_once = False
     """Whether it meets that before it has said anything."""
+    _floods = False
 
     def __init__(self, stage: Stage, wire: Wire, number: int) -> None:
         self.number = number
@@ -175,17 +176,10 @@ class Driver(asyncio.BufferedProtocol):
         if not self.begun and self._timer is None and self._stage.deadline is not None:
             self._timer = self._loop.call_at(self._loop.time() + self._stage.deadline, self._time_passed)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        # A transport that makes the bytes itself asks the system for 256 KiB each time, and gives most of it back.
-        return landing.space
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(landing.space[:nbytes]))
-        if nbytes == READ_SIZE:
-            Flood.has_come(self.transport, self)
-
     def data_received(self, data: bytes) -> None:
         self.activity += 1
+        if self._floods or len(data) >= LITTLE:
+            self._floods = floods(self.transport, len(data))
         try:
             events = self._wire.receive(data)
         except Exception as error:
@@ -236,6 +230,7 @@ class Driver(asyncio.BufferedProtocol):
         self._feed(violation)
 
     def _take(self, transport: Any) -> None:
+        floods(transport, 0)
         if segments.current is not None:
             opening = not self._wire.stream
             transport = self.segments = segments.current.take_in(self, self._stage, transport, opening)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from farend.core.faults import DIRECTIONS, Direction, Duplicate, Fault, How, NoCloseFrame, Reorder
 from farend.core.impairment import Arrangement, Out, Passage
 from farend.core.units import Kind, Units
-from farend.stage.transports import landing
+from farend.stage.transports import READ_SIZE
 
 try:
     import fcntl
@@ -49,6 +50,16 @@ class Owner(Protocol):
     def idle(self) -> None:
         """No fault is active any more, and nothing waits."""
         ...
+
+
+class _Landing(threading.local):
+    """Where the bytes of all connections on a thread land, one after the other."""
+
+    def __init__(self) -> None:
+        self.space = memoryview(bytearray(READ_SIZE))
+
+
+_landing: Final = _Landing()
 
 
 class Impaired(asyncio.BufferedProtocol):
@@ -274,10 +285,10 @@ class Impaired(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         appetite = self._far.appetite
-        return landing.space[:appetite] if appetite else landing.space
+        return _landing.space[:appetite] if appetite else _landing.space
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(landing.space[:nbytes]))
+        self.data_received(bytes(_landing.space[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         if "far" in self.units:

@@ -12,7 +12,7 @@ from farend.core.events import Event, Violated
 from farend.core.faults import Direction, Fault, How
 from farend.core.units import Units
 from farend.stage.faults import Impaired
-from farend.stage.transports import READ_SIZE, Flood, landing, reset
+from farend.stage.transports import LITTLE, floods, reset
 from farend.tape.format import Side
 
 MOST_PENDING: Final = 64 << 10
@@ -223,7 +223,7 @@ class Pipe:
             self.done.set_result(None)
 
 
-class End(asyncio.BufferedProtocol):
+class End(asyncio.Protocol):
     """One side of a pipe, as a transport sees it."""
 
     other: End
@@ -241,13 +241,14 @@ class End(asyncio.BufferedProtocol):
         self.has_ended = False
         self._is_tls = False
         self._pending: list[bytes] = []
-        self._space = landing.space  # of the thread that its loop runs on, and that it is made on
+        self._floods = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         if self.is_lost:
             self.farewell(transport)
             return
+        floods(transport, 0)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         pending, self._pending = self._pending, []
         for data in pending:
@@ -262,18 +263,12 @@ class End(asyncio.BufferedProtocol):
             if self.other.has_ended or self.other.is_lost:
                 self.end()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._space
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._space[:nbytes]))
-        if nbytes == READ_SIZE:
-            Flood.has_come(self.transport, self)
-
     def data_received(self, data: bytes) -> None:
         """What has come; a tunnel of TLS calls this itself."""
         pipe = self.pipe
         self.activity += 1
+        if self._floods or len(data) >= LITTLE:
+            self._floods = floods(self.transport, len(data))
         if self.units is not None:
             self.units.pass_by(data)
         data = pipe.tap.said(self.side, data)

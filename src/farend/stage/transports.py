@@ -1,62 +1,33 @@
-"""What is done to transports alike wherever bytes are moved: where the bytes land, few or many, and the reset."""
+"""What is done to transports alike wherever bytes are moved: how much they read at once, and the reset."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from typing import Any, Final
 
 READ_SIZE: Final = 256 << 10
 """Bytes that are read at once, at most."""
+LITTLE: Final = 64 << 10
+"""Bytes that are asked for at once where little comes: most are given back, and more would come from far away.
+
+(The C library has the system map 128 KiB and more each time: `M_MMAP_THRESHOLD` in mallopt(3).)
+"""
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class _Landing(threading.local):
-    """Where the bytes of all connections on a thread land, one after the other."""
+def floods(transport: Any, size: int) -> bool:
+    """Whether much comes at once, of which so many bytes have just now: then much is asked for, and else little.
 
-    def __init__(self) -> None:
-        self.space = memoryview(bytearray(READ_SIZE))
-
-
-landing: Final = _Landing()
-
-
-class Flood(asyncio.Protocol):
-    """Stands in for a buffered protocol while much comes: what the transport makes of it itself is copied once less.
-
-    For what is little that would be dear, for a transport asks the system for 256 KiB each time, and gives most back.
+    Only asyncio's own transports can be told; others have a buffer that is always there. What stands in the place of
+    one has it as `raw`.
     """
-
-    def __init__(self, transport: Any, protocol: Any) -> None:
-        self._transport = transport
-        self._protocol = protocol
-
-    @classmethod
-    def has_come(cls, transport: Any, protocol: Any) -> None:
-        """All the room was taken: stand in, where the transport is one that minds who reads (asyncio's own)."""
-        is_minded = type(transport).__module__ == "asyncio.selector_events"
-        if is_minded and transport.get_protocol() is protocol:
-            transport.set_protocol(cls(transport, protocol))
-
-    def data_received(self, data: bytes) -> None:
-        if len(data) < READ_SIZE // 4 and self._transport.get_protocol() is self:
-            self._transport.set_protocol(self._protocol)
-        self._protocol.data_received(data)
-
-    def eof_received(self) -> bool:
-        return bool(self._protocol.eof_received())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._protocol.connection_lost(error)
-
-    def pause_writing(self) -> None:
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+    much = size >= LITTLE
+    raw = getattr(transport, "raw", transport)
+    if type(raw).__module__ == "asyncio.selector_events":
+        raw.max_size = READ_SIZE if much else LITTLE
+    return much
 
 
 def reset(transport: Any) -> None:
