@@ -15,7 +15,7 @@ from websockets.frames import Close, apply_mask  # type: ignore[attr-defined]
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 """First bytes of a frame: a whole message, with no extension (RFC 6455, 5.2)."""
 _ORDINARY: Final = frozenset((TEXT, BINARY, CLOSE))
-_MASKED: Final = 0x80
+MASKED: Final = 0x80
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 
 
@@ -35,12 +35,12 @@ def head_of(data: bytes, start: int) -> Head | None:
     """
     if len(data) < start + 2:
         return None
-    length, end = data[start + 1] & ~_MASKED, start + 2
+    length, end = data[start + 1] & ~MASKED, start + 2
     if length >= _TWO_BYTES:
         begin, end = end, end + (2 if length == _TWO_BYTES else 8)
         length = int.from_bytes(data[begin:end])
     mask = end
-    if data[start + 1] & _MASKED:
+    if data[start + 1] & MASKED:
         end += 4
     return Head(end - start, length, data[mask:end]) if end <= len(data) else None
 
@@ -126,6 +126,34 @@ class Payload:
         return inside + behind
 
 
+def whole_message(data: bytes, max_size: int | None = None) -> str | bytes | None:
+    r"""The message, where the data is one frame that is all of it, as it nearly always is; None where it is not.
+
+    >>> whole_message(b"\x81\x82\x00\x00\x00\x00hi"), whole_message(b"\x82\x02hi"), whole_message(b"\x81\x03hi")
+    ('hi', b'hi', None)
+    """
+    size = len(data)
+    if size < 2:
+        return None
+    first, length, head = data[0], data[1] & ~MASKED, 2
+    if length >= _TWO_BYTES:
+        if length == _EIGHT_BYTES:  # so long that it hardly comes in one piece
+            return None
+        length, head = int.from_bytes(data[2:4]), 4
+    mask = head
+    if data[1] & MASKED:
+        head += 4
+    if head + length != size or (max_size is not None and length > max_size):
+        return None
+    payload = data[head:] if head == mask else apply_mask(data[head:], data[mask:head])
+    if first == BINARY:
+        return payload
+    try:
+        return payload.decode() if first == TEXT else None
+    except UnicodeDecodeError:
+        return None
+
+
 class Ordinary(NamedTuple):
     """The first byte of a frame, its payload, and where in the data it ends."""
 
@@ -144,7 +172,7 @@ def ordinary_frame(data: bytes, start: int, max_size: int | None) -> Ordinary | 
     """
     if len(data) < start + 6 or data[start] not in _ORDINARY:
         return None
-    length, mask = data[start + 1] - _MASKED, start + 2
+    length, mask = data[start + 1] - MASKED, start + 2
     if length == _TWO_BYTES:
         length, mask = int.from_bytes(data[start + 2 : start + 4]), start + 4
     elif not 0 <= length < _TWO_BYTES:  # not masked, or so long that it hardly comes in one piece

@@ -26,7 +26,16 @@ from websockets.uri import parse_uri
 from farend.core import frames
 from farend.core.commands import Accept, Close, Reject, Send
 from farend.core.events import Connected, Ended, Event, How, Received, Violated
-from farend.core.frames import Ordinary, Payload, UnderWay, is_close, ordinary_bytes, ordinary_close, ordinary_frame
+from farend.core.frames import (
+    Ordinary,
+    Payload,
+    UnderWay,
+    is_close,
+    ordinary_bytes,
+    ordinary_close,
+    ordinary_frame,
+    whole_message,
+)
 from farend.core.framing import Framing
 from farend.core.messages import Handshake, Message, OnWire, Ping, Pong
 from farend.core.opening import ordinary_opening
@@ -353,6 +362,10 @@ class ServerWire(WebSocketWire):
         return (Connected(self.handshake),)
 
     def _receive_ordinary(self, data: bytes) -> Iterable[Event]:
+        if len(data) > 1 and data[1] & frames.MASKED and not self._ended:
+            message = whole_message(data, self._max_size)
+            if message is not None:
+                return (Received(message),)
         events: list[Event] = []
         start = 0
         while start < len(data) and not self._ended:

@@ -64,6 +64,8 @@ _BEGINNINGS = (Connected, Violated)
 _CLOSE_FRAME = b"\x88"
 """The first byte of a close frame (RFC 6455, 5.2 and 5.5.1)."""
 _AT_ONCE = (Connected(),)
+_PLAIN = (bytes, str)
+_NO_MESSAGES = (*CONTROL, OnWire)
 
 
 class Wire(Protocol):
@@ -423,7 +425,9 @@ class Driver(asyncio.Protocol):
         except Exception as error:  # a packing function of the test's may raise anything
             raise _PackError(str(error) if isinstance(error, FramingError) else described(error)) from error
         # Only what is a message of its own may come twice, or later than others.
-        (self._write if isinstance(command.payload, (*CONTROL, OnWire)) else self._say)(raw)
+        payload = command.payload
+        is_message = type(payload) in _PLAIN or not isinstance(payload, _NO_MESSAGES)
+        (self._say if is_message else self._write)(raw)
 
     def _accept(self, command: Accept) -> None:
         if raw := self._wire.accept(command):

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from websockets.frames import apply_mask  # type: ignore[attr-defined]
 
+from farend.core.frames import whole_message
 from farend.tape.format import SIDES, Headers, Kind, Side
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -155,24 +156,7 @@ class Frames:
 
     def message(self, data: bytes) -> str | bytes | None:
         """The message, where these bytes are just that, as they nearly always are. Else None, and `feed` has them."""
-        size = len(data)
-        if size < 2 or data[0] not in _WHOLE or self.is_within or self._is_broken:
-            return None
-        head, length = 2, data[1] & 0x7F
-        if length == 126:
-            head, length = 4, int.from_bytes(data[2:4])
-        mask = head
-        if data[1] & 0x80:
-            head += 4
-        if head + length != size or length == 127:
-            return None
-        payload = _without(data[mask:head], data, head, size)
-        if data[0] & 0x0F == BINARY:
-            return payload
-        try:
-            return payload.decode()
-        except UnicodeDecodeError:
-            return None
+        return None if self.is_within or self._is_broken else whole_message(data)
 
     def feed(self, data: bytes) -> list[Passed]:
         """What has passed with these bytes."""
