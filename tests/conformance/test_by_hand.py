@@ -110,6 +110,10 @@ class Hand:
             self._frames = iter(self._protocol.events_received())
 
 
+def _as_text(message: Any) -> Any:
+    return message.decode(errors="backslashreplace") if isinstance(message, bytes) else message
+
+
 def play(stage: Any, script: Script, hand: Any, cut: int | None = None) -> tuple[list[str], list[list[str]]]:
     """Play the script with a near end by hand; give what was found, and what was received."""
 
@@ -126,7 +130,7 @@ def play(stage: Any, script: Script, hand: Any, cut: int | None = None) -> tuple
         except Failure as failure:
             found = [type(finding).__name__ for finding in failure.findings]
         received = [transcript.received for transcript in far.transcripts]
-        return found, [[one.decode() if isinstance(one, bytes) else one for one in said] for said in received]
+        return found, [[_as_text(one) for one in said] for said in received]
 
     return stage.run(body())
 
@@ -227,4 +231,4 @@ def test_it_breaks_the_protocol(stage: Any) -> None:
         near.raw(b"\x83\x80\x00\x00\x00\x00")  # an opcode that is not one (RFC 6455, 5.2)
         assert near.hear_the_end() == 1002
 
-    assert play(stage, Script().expect("a"), hand)[0] == ["ProtocolViolation"]
+    assert play(stage, Script().expect("a"), hand) == (["ProtocolViolation"], [["\\x83\\x80\0\0\0\0"]])
