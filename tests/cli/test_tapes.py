@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 from websockets.sync.client import connect
 
+from farend import TapeWriter
 from farend.cli import COMMANDS, main
+from farend.tape.format import Kind, Line
 
 LINES = [
     '{"tape":1,"farend":"0.1.0","wire":"websocket","target":"ws://example.com"}',
@@ -224,6 +226,23 @@ def test_show_follows_a_tape_that_grows(tape):
             file.flush()
             file.write(more[20:] + "\n")
         assert process.stdout.readline().strip() == more
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+
+
+def test_show_follows_a_tape_that_is_recorded_anew(tape):
+    command = [sys.executable, "-u", "-m", "farend", "show", str(tape), "--follow"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        heads = [process.stdout.readline() for _ in LINES]
+        assert heads[0].startswith(str(tape))
+        with TapeWriter(tape, "websocket", target="wss://other.example") as again:
+            assert "wss://other.example" in process.stdout.readline()
+            again.write(Line(1, Kind.MESSAGE, "client", 0.5, "once more"))
+            assert "once more" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
     finally:

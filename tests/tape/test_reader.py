@@ -4,7 +4,17 @@ import tracemalloc
 
 import pytest
 
-from farend import InvalidArguments, NotATape, TapeDamaged, TapeReader, TapeTooLarge, TapeUnavailable, WrongType
+from farend import (
+    InvalidArguments,
+    NotATape,
+    TapeDamaged,
+    TapeReader,
+    TapeTooLarge,
+    TapeUnavailable,
+    TapeWriter,
+    WrongType,
+)
+from farend.tape.format import Kind, Line
 
 HEADER = '{"tape":1,"wire":"tcp"}\n'
 SAID = '{"connection":1,"kind":"message","from":"client","text":"é"}\n'
@@ -94,3 +104,32 @@ def test_arguments_are_checked(path):
     for wrong in (0, True, "1"):
         with pytest.raises(InvalidArguments, match="max_line="):
             TapeReader(path, max_line=wrong)
+
+
+def test_a_tape_that_is_recorded_anew_is_another_one(path):
+    with TapeWriter(path, "tcp", times=None) as first:
+        for _ in range(3):
+            first.write(Line(1, Kind.MESSAGE, "client", None, b"PING"))
+    with TapeReader(path) as reader:
+        assert len(list(reader)) == 3
+        end = reader.position
+        assert not reader.is_recorded_anew(end)
+        with path.open("ab") as file:
+            file.write(b"more")
+        assert not reader.is_recorded_anew(end)
+        whole = path.read_bytes()
+        path.write_bytes(b"")
+        assert not reader.is_recorded_anew(end), "there is nothing to read yet"
+        path.write_bytes(whole[:10])
+        assert not reader.is_recorded_anew(end)
+        path.write_bytes(whole[: end.offset - 1])
+        assert reader.is_recorded_anew(end), "it is shorter than what was read"
+        path.write_bytes(b"x" + whole)
+        assert reader.is_recorded_anew(end), "it has another header"
+        path.unlink()
+        assert not reader.is_recorded_anew(end)
+        path.write_bytes(whole[: end.offset - 1])
+        assert not reader.is_recorded_anew(end), "it may be the same one, put together"
+        path.unlink()
+        path.mkdir()
+        assert not reader.is_recorded_anew(end)

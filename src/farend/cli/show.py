@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -35,7 +35,7 @@ Examples:
 @click.option("--kind", "-k", type=click.Choice([str(kind) for kind in Kind]), multiple=True, help="Of this kind.")
 @click.option("--grep", "-g", metavar="REGEX", help="What has this in its payload.")
 @click.option("--last", "-n", type=click.IntRange(1), help="The last so many alone.")
-@click.option("--follow", "-f", is_flag=True, help="Go on while the tape grows, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Go on while the tape grows, or is recorded anew, until Ctrl-C.")
 @click.option("--full", is_flag=True, help="Long messages whole.")
 @options.max_line
 @click.option("--json", "machine", is_flag=True, help="The lines as they are on the tape.")
@@ -60,31 +60,39 @@ def show(
     except re.error as error:
         options.cannot(f"--grep {grep!r} is no regular expression: {error}")
     width = 1 << 30 if full else _width()
-    began: dict[int, float] = {}
-    with options.told_errors(), TapeReader(tape, max_line=max_line, unfinished=not follow) as reader:
-        wanted = (
-            line
-            for line in _lines(reader, follow, began)
-            if (not connection or line.connection in connection)
+
+    def is_wanted(line: Line) -> bool:
+        return (
+            (not connection or line.connection in connection)
             and (sender is None or line.sender == sender)
             and (not kind or line.kind in kind)
-            and (pattern is None or pattern.search(as_text(line.payload or "")))
+            and (pattern is None or bool(pattern.search(as_text(line.payload or ""))))
         )
-        if last is not None and not follow:
-            from collections import deque
 
-            wanted = iter(deque(wanted, last))  # type: ignore[assignment]
-        if not machine:
-            header = reader.header
-            said = [str(tape), header.wire, *(part for part in (header.target, header.when) if part)]
-            click.echo("  ".join(said))
-        try:
+    def show_once() -> None:
+        began: dict[int, float] = {}
+        with TapeReader(tape, max_line=max_line, unfinished=not follow) as reader:
+            wanted: Iterable[Line] = filter(is_wanted, _lines(reader, follow, began))
+            if last is not None and not follow:
+                from collections import deque
+
+                wanted = deque(wanted, last)
+            if not machine:
+                header = reader.header
+                said = [str(tape), header.wire, *(part for part in (header.target, header.when) if part)]
+                click.echo("  ".join(said))
             for line in wanted:
                 click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line, began), width))
+            if not follow:
+                warn_if_torn(tape, reader.torn)
+
+    with options.told_errors():
+        try:
+            show_once()
+            while follow:
+                show_once()
         except KeyboardInterrupt:
             click.echo("", err=True)
-        if not follow:
-            warn_if_torn(tape, reader.torn)
 
 
 def _lines(reader: TapeReader, follow: bool, began: dict[int, float]) -> Iterator[Line]:
@@ -99,6 +107,8 @@ def _lines(reader: TapeReader, follow: bool, began: dict[int, float]) -> Iterato
         if not follow:
             return
         time.sleep(LOOKS_AGAIN)  # a file tells nobody that it has grown
+        if reader.is_recorded_anew(position):
+            return
         reader.go_to(position)
 
 

@@ -6,6 +6,7 @@ A tape is data from anybody: it is parsed as JSON and nothing else, and no line 
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,20 @@ class TapeReader(Iterator[Line]):
         """Where the next line begins; `go_to` goes there, in another reader of the same tape as well."""
         return Position(self._file.tell(), self.number)
 
+    def is_recorded_anew(self, position: Position) -> bool:
+        """Whether there is another tape at the path by now, for who has read up to there."""
+        try:
+            found, own = os.stat(self.path), os.fstat(self._file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return False
+            with open(self.path, "rb") as file:
+                begun = file.readline(len(self._first) + 1)
+        except OSError:
+            return False
+        if not begun.endswith(b"\n") and len(begun) <= len(self._first):
+            return False  # not yet: it has just been emptied
+        return begun != self._first or (os.path.samestat(found, own) and found.st_size < position.offset)
+
     def go_to(self, position: Position) -> None:
         """Read on from there; not once the end has been read, which may be in another file."""
         self._file.seek(position.offset)
@@ -120,8 +135,10 @@ class TapeReader(Iterator[Line]):
             raise StopIteration from None
 
     def _read_header(self) -> Header:
+        self._first = b""
         try:
-            text = self._read().decode()
+            self._first = self._read()
+            text = self._first.decode()
         except (UnicodeDecodeError, TapeTooLarge):
             text = ""
         return parsed_header(text, str(self.path))
