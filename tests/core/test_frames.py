@@ -207,3 +207,28 @@ def test_the_head_of_a_frame_of_any_size(length: int, mask: bool) -> None:
 )
 def test_whether_it_is_a_close_frame(data: bytes, answer: bool) -> None:
     assert is_close(data) is answer
+
+
+@given(SERVERS_FRAME, SERVERS_FRAME, CUTS)
+def test_of_a_long_frame_under_way_the_beginning_is_kept(long: bytes, last: bytes, cuts: list[int]) -> None:
+    under_way = UnderWay()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frames, "KEPT", 20)
+        for piece in pieces(long[:-1], cuts):
+            under_way.take(piece)
+        kept = under_way.data
+        assert kept == long[:-1][:20] or (len(kept) < 20 + 10 and long.startswith(kept))  # all of a head is kept
+        assert under_way.behind(1, long[-1:] + last) == last
+        told = under_way.behind(0, long[-1:] + last)
+        assert told == (long + last if len(long) <= 21 else kept + last)
+
+
+@pytest.mark.parametrize("mask", [MASK, b""])
+def test_what_half_a_frame_says(mask: bytes) -> None:
+    frame = client_frame(frames.BINARY, b"hello") if mask else ordinary_bytes(frames.BINARY, b"hello")
+    head = frame[:-5]
+    under_way = UnderWay()
+    under_way.take(head[:-1])
+    assert under_way.said(b"") == head[:-1]
+    under_way.take(head[-1:] + frame[-5:-2])
+    assert under_way.said(frame[-5:-2]) == b"hel"

@@ -23,7 +23,7 @@ from farend.core.commands import Accept, Close, Reject, Send
 from farend.core.conversation import Conversation
 from farend.core.events import Connected, Ended, Event, How, Received, Violated
 from farend.core.findings import ProtocolViolation
-from farend.core.messages import Fragments, Ping, Pong, Raw
+from farend.core.messages import Fragments, Ping, Pong, Raw, Unread
 from farend.core.script import Script
 from farend.core.websocket import BEHIND, ClientWire, ServerWire, WebSocketWire
 
@@ -101,7 +101,7 @@ def masked(opcode: Opcode, data: bytes) -> bytes:
 
 def heard(events: Iterable[Event]) -> bytes:
     """What was told as it came."""
-    assert all(type(event) is Received and type(event.data) is bytes for event in events)
+    assert all(type(event) is Received and type(event.data) is Unread for event in events)
     return b"".join(event.data for event in events)  # type: ignore[union-attr,misc]
 
 
@@ -288,12 +288,39 @@ def test_the_answer_to_a_close_is_no_news_behind_a_violation() -> None:
     assert heard(wire.receive(raw_frame(Opcode.CLOSE) + b"?")) == raw_frame(Opcode.CLOSE) + b"?"
 
 
+def test_bytes_of_a_message_that_is_too_large_are_no_close_frame() -> None:
+    wire = NearClient(server_wire()).opened().wire
+    frame = raw_frame(BINARY, b"\x88\x00" * 501)
+    [event] = wire.receive(frame[:-4])
+    assert isinstance(event, Violated)
+    assert heard(wire.receive(frame[-4:-2])) + heard(wire.receive(frame[-2:])) == b"\x88\x00" * 2
+    assert list(wire.receive(b"\x88\x00")) == []
+
+
+def test_text_that_is_not_utf_8_ends_a_connection_that_is_being_closed() -> None:
+    wire = NearClient(server_wire()).opened().wire
+    assert wire.close(Close())
+    [event] = wire.receive(raw_frame(TEXT, b"\xff"))
+    assert isinstance(event, Violated)
+    assert wire.drain()[-1] == b""
+    assert list(wire.receive(raw_frame(Opcode.CLOSE, b"\x03\xe8"))) == []
+
+
+def test_nothing_is_kept_behind_a_close_frame() -> None:
+    near = NearServer(client_wire(subprotocols=["v1"]))
+    near.answer()
+    near.protocol.send_close(1000)
+    assert near.pump() == [Ended(How.CLOSE, 1000)]
+    assert list(near.wire.receive(b"\x82\xff" + bytes(1000))) == []
+    assert near.wire._under_way.data == b""
+
+
 def test_much_behind_a_violation_is_read_and_not_kept() -> None:
     wire = NearClient(server_wire()).opened().wire
     [event] = wire.receive(b"\x83\x80")
     assert isinstance(event, Violated)
     much = bytes(BEHIND // 2 + 1)
-    assert [len(heard(wire.receive(much))) for _ in range(3)] == [len(much), BEHIND - len(much), 0]
+    assert [len(heard(wire.receive(much))) for _ in range(3)] == [len(much), BEHIND - len(much) - 2, 0]
 
 
 def test_nothing_is_told_of_who_was_turned_away() -> None:

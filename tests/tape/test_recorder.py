@@ -39,6 +39,27 @@ def test_times_are_of_the_connection_and_of_the_tape(path):
     assert "s3cr3t" not in path.read_text()
 
 
+def test_who_speaks_on_another_thread_while_the_clock_goes_on_is_written_too(path):
+    recorder = Recorder(path, "websocket", now=0.0)
+    connection = recorder.connection(0.0)
+
+    class Heads(dict):
+        """Another thread has its turn while the time is told."""
+
+        def items(self):
+            if not said:
+                said.append(True)
+                connection.message(1.0, "server", "between")
+            return super().items()
+
+    said = []
+    connection._heads = Heads(connection._heads)
+    connection.message(1.0, "client", "first")
+    recorder.close()
+    assert recorder.error is None
+    assert [(line.payload, line.at) for line in lines(path)] == [("between", 1.0), ("first", 1.0)]
+
+
 def test_what_comes_together_is_written_together(path):
     recorder = Recorder(path, "websocket", now=0.0)
     connection = recorder.connection(0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
 from farend import (
@@ -141,6 +142,20 @@ def test_what_went_wrong_is_a_note(tape):
     assert len(notes) == 1
     assert "expected" in notes[0]
     assert "s3cr3t" not in tape.read_text()
+
+
+@pytest.mark.parametrize("first", [0x83, 0x81], ids=["no opcode", "too large"])
+def test_a_frame_that_is_none_is_on_no_tape(tape, first):
+    """A mask could hide a secret, and a piece of a message the end of one."""
+    frame = bytes([first]) + Frame(Opcode.TEXT, b'{"token":"s3cr3t-0123456789"}').serialize(mask=True)[1:]
+    with pytest.raises(Failure):
+        with WebSocketServer(Script().expect("a"), max_size=20) as server, connect(server.url) as client:
+            client.socket.sendall(frame[:-8])
+            client.socket.sendall(frame[-8:])
+            client.recv(10)
+    assert server.transcripts[0].received
+    write_tape(server, tape)
+    assert [kind for _, _, kind, _ in told(tape)] == ["connect", "answer", "note", "close", "end"]
 
 
 def test_what_went_past_the_protocol_is_raw(tape):

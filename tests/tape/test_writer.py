@@ -76,6 +76,19 @@ def test_a_line_that_does_not_fit_is_taken_back(path, monkeypatch):
         assert tape.torn is None
 
 
+def test_who_is_interrupted_while_it_writes_can_write_on(path, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with TapeWriter(path, "tcp") as tape:
+        with monkeypatch.context() as patch:
+            patch.setattr(tape._file, "append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                tape.write_bytes(b"{}\n")
+        tape.write_bytes(b"{}\n")
+        assert tape.lines == 1
+
+
 def test_nobody_records_on_a_tape_that_is_being_recorded(path):
     with TapeWriter(path, "tcp") as tape:
         tape.write(SAID)

@@ -12,11 +12,15 @@ from typing import Final, NamedTuple
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, apply_mask  # type: ignore[attr-defined]
 
+from farend.core.units import is_short_frame
+
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 """First bytes of a frame: a whole message, with no extension (RFC 6455, 5.2)."""
 _ORDINARY: Final = frozenset((TEXT, BINARY, CLOSE))
 MASKED: Final = 0x80
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
+KEPT: Final = 64 << 10
+"""Bytes of a frame under way that are kept as they came."""
 
 
 class Head(NamedTuple):
@@ -52,7 +56,7 @@ def is_close(data: bytes) -> bool:
 
 
 class UnderWay:
-    r"""The frame that is not whole, as it came.
+    r"""The frame that is not whole, as it came, and its beginning alone where it is long.
 
     >>> frame = UnderWay()
     >>> frame.take(b"\x81\x02hi\x81\x05hel")
@@ -61,40 +65,59 @@ class UnderWay:
     """
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._kept = bytearray()
         self._left = 0
         """Bytes of it that are still to come, where its head is there."""
+        self._is_cut = False
+        """Whether more has come of it than was kept."""
 
     @property
     def data(self) -> bytes:
-        """What has come of it."""
-        return b"".join(self._pieces)
+        """What has come of it, or the beginning of that."""
+        return bytes(self._kept)
 
     def take(self, data: bytes) -> None:
         """These bytes have come."""
+        if not self._kept and is_short_frame(data):
+            return
         if len(data) < self._left:
-            self._pieces.append(data)
+            room = KEPT - len(self._kept)
+            self._kept += data[:room]
+            self._is_cut = self._is_cut or len(data) > room
             self._left -= len(data)
             return
         start = self._left
-        if not start:
-            data = b"".join([*self._pieces, data])
+        if not start and self._kept:
+            data = self.data + data
         head = head_of(data, start)
         while head is not None and start + head.size + head.length <= len(data):
             start += head.size + head.length
             head = head_of(data, start)
-        self._pieces = [data[start:]]
+        self._kept = bytearray(data[start : start + KEPT])
+        self._is_cut = len(data) > start + KEPT
         self._left = 0 if head is None else start + head.size + head.length - len(data)
 
     def behind(self, frames: int, data: bytes) -> bytes:
         """What is behind so many whole frames, the one under way and those in the data."""
-        data = b"".join([*self._pieces, data])
         start = 0
+        if frames and self._left:
+            start, frames = self._left, frames - 1
+        else:
+            data = self.data + (data[self._left :] if self._is_cut else data)
         for _ in range(frames):
             head = head_of(data, start)
             assert head is not None
             start += head.size + head.length
         return data[start:]
+
+    def said(self, rest: bytes) -> bytes:
+        """What has come of its payload, without its mask, where nobody has read the rest; its head where that is all.
+
+        `rest` is what the library holds of it.
+        """
+        data = self.data
+        head = head_of(data, 0)
+        return data if head is None else _unmasked(rest, head.mask)
 
 
 class Payload:
@@ -110,6 +133,11 @@ class Payload:
         self._mask = b""
         self._left: int | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it has come."""
+        return self._left == 0
+
     def take(self, data: bytes) -> bytes:
         """What more of it says."""
         if self._left is None:
@@ -120,10 +148,13 @@ class Payload:
             data, self._mask, self._left = self._begun[head.size :], head.mask, head.length
         inside, behind = data[: self._left], data[self._left :]
         self._left -= len(inside)
-        if self._mask:
-            inside, turn = apply_mask(inside, self._mask), len(inside) % 4
-            self._mask = self._mask[turn:] + self._mask[:turn]
-        return inside + behind
+        said, turn = _unmasked(inside, self._mask), len(inside) % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        return said + behind
+
+
+def _unmasked(data: bytes, mask: bytes) -> bytes:
+    return apply_mask(data, mask) if mask else data
 
 
 def whole_message(data: bytes, max_size: int | None = None) -> str | bytes | None:
@@ -145,7 +176,7 @@ def whole_message(data: bytes, max_size: int | None = None) -> str | bytes | Non
         head += 4
     if head + length != size or (max_size is not None and length > max_size):
         return None
-    payload = data[head:] if head == mask else apply_mask(data[head:], data[mask:head])
+    payload = _unmasked(data[head:], data[mask:head])
     if first == BINARY:
         return payload
     try:

@@ -76,6 +76,16 @@ class Raw(OnWire):
         return self.data
 
 
+class Unread(bytes):
+    """Bytes that came on a WebSocket and are no message: a frame that breaks the protocol, a part of what is too large.
+
+    They are on the transcript, where they are what bytes are, and on no tape that is made of it: a mask, or a
+    compression, could hide a secret in them.
+    """
+
+    __slots__ = ()
+
+
 Message: TypeAlias = str | bytes | Ping | Pong
 Payload: TypeAlias = Message | Fragments | OnWire
 Sayable: TypeAlias = Payload | bytearray | memoryview

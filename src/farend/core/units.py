@@ -51,7 +51,7 @@ class Units:
 
     def pass_by(self, data: bytes) -> None:
         """These bytes pass, and are not held up; what they say is not copied."""
-        if self._is_between and _is_short_frame(data):  # what nearly every message is
+        if self._is_between and is_short_frame(data) and data[0] & _FIN:  # what nearly every message is
             return
         self._go_through(data, holds=False)
         self._let_go()
@@ -156,9 +156,9 @@ class Units:
             self._message_is_rest = False
 
 
-def _is_short_frame(data: bytes) -> bool:
-    """Whether the bytes are just one frame, the last of its message, and a short one."""
-    if len(data) < 2 or not data[0] & _FIN:
+def is_short_frame(data: bytes) -> bool:
+    """Whether the bytes are just one frame, and a short one."""
+    if len(data) < 2:
         return False
     length = data[1]
     return len(data) == (length - _MASKED + 6 if length & _MASKED else length + 2) and length & 0x7F < 126

@@ -37,7 +37,7 @@ from farend.core.frames import (
     whole_message,
 )
 from farend.core.framing import Framing
-from farend.core.messages import Handshake, Message, OnWire, Ping, Pong
+from farend.core.messages import Handshake, Message, OnWire, Ping, Pong, Unread
 from farend.core.opening import ordinary_opening
 
 TEXT, BINARY, CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
@@ -133,7 +133,7 @@ class WebSocketWire:
             events += self._received_behind(self._under_way.behind(frames, data))
         elif protocol.parser_exc is not None:
             events += self._violation(protocol.parser_exc, self._under_way.behind(frames, data))
-        else:
+        elif not self._ended:
             self._under_way.take(data)
         return events
 
@@ -143,17 +143,20 @@ class WebSocketWire:
         All of it is read, so that the near end comes to read why it is hung up on, but not all is kept. That it
         closes then is no news.
         """
-        if self._too_large is not None:
+        if self._turned_away:
+            return ()
+        if self._too_large is not None and not self._too_large.is_whole:
             data = self._too_large.take(data)
-        told = b"" if self._turned_away or is_close(data) else data[: self._spare]
+        elif is_close(data):
+            return ()
+        told = data[: self._spare]
         self._spare -= len(told)
-        return (Received(told),) if told else ()
+        return (Received(Unread(told)),) if told else ()
 
     def receive_end(self, how: How) -> Sequence[Event]:
         """What the end of the transport says: 1006, unless a close frame came before (RFC 6455, 7.1.5)."""
         protocol = self._protocol
-        frame = self._under_way.data
-        half = b"".join(self._parts) + (Payload().take(frame) or frame)
+        half = b"".join(self._parts) + self._under_way.said(bytes(protocol.reader.buffer))
         if not protocol.reader.eof:
             protocol.receive_eof()
         if self._ended:
@@ -254,7 +257,7 @@ class WebSocketWire:
         """RFC 6455, 8.1: text that is not UTF-8 fails the connection with 1007."""
         self._told_violation = True
         problem = f"a text message is not UTF-8 (byte {error.start}: {error.reason}; RFC 6455, 8.1)"
-        if self._protocol.state is State.OPEN:
+        if self._protocol.state in (State.OPEN, State.CLOSING):
             self._protocol.fail(INVALID_DATA, "not UTF-8")
         return Violated(problem, data, "utf-8", INVALID_DATA)
 
@@ -269,7 +272,9 @@ class WebSocketWire:
             data = self._too_large.take(data)
         elif isinstance(error, UnicodeDecodeError):
             about = "utf-8"
-        return (Violated(str(error), b"".join(self._parts) + data, about, code),)
+        told = data[: self._spare]
+        self._spare -= len(told)
+        return (Violated(str(error), Unread(b"".join(self._parts) + told), about, code),)
 
     # -- the handshake ----------------------------------------------------------------------------
 

@@ -319,15 +319,18 @@ class ConnectionRecorder:
         return self._at
 
     def _look_at_clock(self, now: float) -> None:
-        """It is another time than it was, by the step to which times are rounded."""
+        """It is another time than it was, by the step to which times are rounded.
+
+        The range comes last: who finds that it is the time, on another thread, finds all that belongs to it.
+        """
         step = self._writer.step
-        if step is None:
-            self._since, self._until = -math.inf, math.inf
-        else:
+        since, until = -math.inf, math.inf
+        if step is not None:
             tick = round((now - self._began) / step)
             self._at = f'"at":{round(tick * step, 6)!r},'
-            self._since, self._until = self._began + (tick - 0.5) * step, self._began + (tick + 0.5) * step
+            since, until = self._began + (tick - 0.5) * step, self._began + (tick + 0.5) * step
         self._begun = {side: head + self._at for side, head in self._heads.items()}
+        self._since, self._until = since, until
 
     def _line(self, now: float, kind: Kind, sender: Side, **fields: object) -> Line:
         return Line(self.number, kind, sender, now - self._began, **fields)  # type: ignore[arg-type]

@@ -239,7 +239,7 @@ class Redactor:
                 beginnings = {secret[:_LONGEST_NAME] for secret in self._looked_for}
                 self._looked_for_at_once = AtOnce([Expression(exactly(one)) for one in sorted(beginnings)])
             are_there = self._looked_for_at_once.are_in(data)
-        for secret in self._looked_for if not are_there else ():
+        for secret in list(self._looked_for) if not are_there else ():  # for other threads may add to them
             if data.find(secret[:_CERTAIN], max(0, len(data) - len(secret))) >= 0:
                 return True
             if are_there is None and data.find(secret) >= 0:

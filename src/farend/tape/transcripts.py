@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from farend.core.commands import Close
 from farend.core.events import Ended, How
 from farend.core.framing import Framing
-from farend.core.messages import Fragments, Handshake, OnWire, Ping, Pong, Raw, printed
+from farend.core.messages import Fragments, Handshake, OnWire, Ping, Pong, Raw, Unread, printed
 from farend.core.transcript import Entry, Transcript
 from farend.core.transcript import Kind as Told
 from farend.errors import InvalidArguments, WrongType
@@ -174,6 +174,8 @@ class _Writer:
                 self.connection.message(now, side, payload.joined(), sizes)
             case OnWire():
                 self._past(now, side, payload)
+            case Unread():
+                pass  # in a frame as it came, a mask or a compression could hide a secret
             case _ if self._is_tcp:
                 data = payload.encode() if isinstance(payload, str) else bytes(payload)
                 framing = own or self._framing

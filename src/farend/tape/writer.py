@@ -159,8 +159,7 @@ class TapeWriter:
 
     def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
         """Write whole lines that are spelled already, so many, in one or several parts."""
-        self._alone.acquire()  # which is quicker than a block, and this is done for every message
-        try:
+        with self._alone:
             if self.error is not None or self._is_closed:
                 self._refuse()
             try:
@@ -168,8 +167,6 @@ class TapeWriter:
             except OSError as error:
                 self._fail(error)
             self.lines += lines
-        finally:
-            self._alone.release()
 
     def write_line_of_bulk(self, begun: bytes, begin: int, size: int, *, binary: bool = False) -> None:
         """Write a line that begins so, and whose payload stands in the bulk there."""
