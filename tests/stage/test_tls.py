@@ -118,3 +118,9 @@ def test_which_context_is_the_throw_away_one() -> None:
     assert tls.is_throw_away(tls.server_context())
     assert not tls.is_throw_away(tls.server_context(("example.org",)))
     assert not tls.is_throw_away(None)
+
+
+@pytest.mark.parametrize("fault", ["", "expired", "wrong name", "untrusted"])
+def test_no_session_ticket_comes_behind_a_handshake(fault: str) -> None:
+    """A client that reads on a thread of its own would take it in while it writes (python/cpython#143756)."""
+    assert (tls.bad_context(fault) if fault else tls.server_context()).num_tickets == 0

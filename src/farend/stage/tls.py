@@ -53,11 +53,21 @@ _lock: Final = threading.Lock()
 @functools.cache
 def server_context(names: tuple[str, ...] = NAMES) -> ssl.SSLContext:
     """A server's context, with a certificate for `names`; who asks for an assumed name gets one for that."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority().issue_cert(*names).configure_cert(context)
-    # Tickets that a client leaves unread, because it never reads, would make a reset of its close.
-    context.num_tickets = 0
+    context = _context(authority().issue_cert(*names))
     context.sni_callback = _assume
+    return context
+
+
+def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's context that sends no session tickets: they come behind the handshake (RFC 8446, 4.6.1).
+
+    A client that never reads leaves them unread, which would make a reset of its close. And a client that reads on a
+    thread of its own, as websockets' blocking one does, takes them in while it may be writing: Python lets both
+    threads into OpenSSL, which minds, and what was written is lost, or the heap is (python/cpython#143756).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    context.num_tickets = 0
     return context
 
 
@@ -81,7 +91,6 @@ def bad_context(fault: str) -> ssl.SSLContext:
 
 @functools.cache
 def _bad_context(fault: str, names: tuple[str, ...]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     signer = authority()
     if fault == "untrusted":
         import trustme
@@ -90,8 +99,7 @@ def _bad_context(fault: str, names: tuple[str, ...]) -> ssl.SSLContext:
     past = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC) if fault == "expired" else None
     names = ("another.name.invalid",) if fault == "wrong name" else names
     before = None if past is None else past - datetime.timedelta(days=1)
-    signer.issue_cert(*names, not_before=before, not_after=past).configure_cert(context)
-    return context
+    return _context(signer.issue_cert(*names, not_before=before, not_after=past))
 
 
 def _assume_badly(fault: str, connection: Any, name: str | None, context: ssl.SSLContext) -> None:
