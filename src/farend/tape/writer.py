@@ -160,8 +160,7 @@ class TapeWriter:
     def write_bytes(self, *parts: bytes, lines: int = 1) -> None:
         """Write whole lines that are spelled already, so many, in one or several parts."""
         with self._alone:
-            if self.error is not None or self._is_closed:
-                self._refuse()
+            self._check()
             try:
                 self._file.append(*parts)
             except OSError as error:
@@ -177,8 +176,7 @@ class TapeWriter:
     def write_in_bulk(self, payload: bytes) -> int | None:
         """Write a payload, or more of one, beside the tape; gives where it begins. None where that cannot be."""
         with self._alone:
-            if self.error is not None or self._is_closed:
-                self._refuse()
+            self._check()
             if not self.has_room_beside:
                 return None
             if self._bulk is None:
@@ -227,9 +225,9 @@ class TapeWriter:
         """The files, the one first that lines on the other one speak of."""
         return [self._file] if self._bulk is None else [self._bulk, self._file]
 
-    def _refuse(self) -> NoReturn:
-        """Nothing can be written any more."""
-        raise self.error or WrongState(f"the tape {self.path} is closed")
+    def _check(self) -> None:
+        if self.error is not None or self._is_closed:
+            raise self.error or WrongState(f"the tape {self.path} is closed")
 
     def _fail(self, error: OSError) -> NoReturn:
         self.error = TapeUnavailable(
