@@ -228,21 +228,22 @@ def test_deep_json_is_json_where_the_reader_can_read_it(text):
     )
 
 
+def printed_without(library, code):
+    """What the code prints where the library is not there."""
+    code = f"import sys; sys.modules[{library!r}] = None\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
 def test_json_is_known_with_the_standard_library_where_nothing_faster_is_there():
     code = (
-        "import sys; sys.modules['orjson'] = None\n"
         "from farend.tape.format import payload_text\n"
         "print(payload_text('[1,2]', bytes_are_usual=True), payload_text('[1,2', bytes_are_usual=True))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == '"json":[1,2] "text":"[1,2"'
+    assert printed_without("orjson", code) == '"json":[1,2] "text":"[1,2"'
 
 
 def test_base64_is_written_with_the_standard_library_where_nothing_faster_is_there():
-    code = (
-        "import sys; sys.modules['pybase64'] = None\n"
-        "from farend.tape.format import base64_of\n"
-        "print(base64_of(bytes(range(256)) * 9).decode())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip().encode() == base64_of(bytes(range(256)) * 9) == base64.b64encode(bytes(range(256)) * 9)
+    code = "from farend.tape.format import base64_of\nprint(base64_of(bytes(range(256)) * 9).decode())"
+    written = printed_without("pybase64", code).encode()
+    assert written == base64_of(bytes(range(256)) * 9) == base64.b64encode(bytes(range(256)) * 9)
