@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import socket
 import threading
@@ -58,10 +59,10 @@ def app_of(handler):
 # -- the clock ----------------------------------------------------------------------------------------
 
 
-async def beats(text, say):
+async def beats(text, say, every=5):
     async def beat():
         while True:
-            await asyncio.sleep(5)
+            await asyncio.sleep(every)
             await say("beat")
 
     spawn(beat())
@@ -80,6 +81,31 @@ def test_a_thousand_beats_are_exactly_a_thousand(run):
             await comm.clock.advance(0.1)
             assert await comm.receive_all(0) == ["beat"]
             await end_all()
+
+    run(test())
+
+
+@pytest.mark.parametrize("step", [5, 0.5, 0.1])
+def test_beats_are_exact_whenever_they_begin(run, step):
+    """Each time that is a sum is rounded: the beats' own, one after the other, and the test's, at once."""
+
+    def after(began, beats):
+        for _ in range(beats):
+            began += step
+        return began
+
+    async def test():
+        astray = [
+            began for began in range(1_001, 900_001, 997) if after(began / 1000, 1000) > began / 1000 + 1000 * step
+        ]
+        assert astray
+        for began in astray[:20]:
+            async with WebsocketCommunicator(app_of(functools.partial(beats, every=step)), "/") as comm:
+                settling.current(asyncio.get_running_loop()).clock.frozen = began / 1000
+                assert await comm.exchange("go") == []
+                await comm.clock.advance(1000 * step)
+                assert len(await comm.receive_all(0)) == 1000
+                await end_all()
 
     run(test())
 

@@ -33,6 +33,8 @@ LIMIT: Final = 5.0
 """Seconds of real time after which an application that goes on is `Unsettled`, where nobody says otherwise."""
 SLOWEST: Final = 10
 """How many times as long a loop may take for what it does on a machine that is busy with other things."""
+THE_SAME: Final = 1e-6
+"""Seconds by which two times may differ that are one: floats lose that in sums, as of a thousand beats."""
 MOST_TOLD: Final = 8
 """Reasons that a text lists."""
 
@@ -266,7 +268,7 @@ class Settler:
         if not self._hook.is_quiet():
             return None  # a thread has finished meanwhile, and has left something to do
         timer = self._next_timer()
-        settled = [one for one in waiting if timer is None or timer > one.until]
+        settled = [one for one in waiting if timer is None or timer > one.until + THE_SAME]
         if self.pilot is not None and settled == [self.pilot]:
             return self._stand_still(self.pilot)
         for one in settled:
