@@ -251,3 +251,39 @@ def test_what_is_agreed_is_read_from_the_answer(answer, agreed):
     else:
         client, server = found["client"], found["server"]
         assert (client._bits, client._forgets, server._bits, server._forgets) == agreed
+
+
+@given(st.integers(100, 30_000), st.booleans(), st.integers(1, 1 << 14))
+def test_what_is_read_next_ends_where_a_message_does_if_all_are_as_long(size, mask, first):
+    most = 1 << 14
+    one = frame(Opcode.BINARY, bytes(size), mask=mask)
+    stream = one * (5 * most // len(one) + 5)
+    frames, at = Frames(), first
+    frames.feed(stream[:at])
+    for _ in range(3):
+        is_known, wanted = frames._length, frames.wants(most)
+        assert 1 <= wanted <= most
+        frames.feed(stream[at : at + wanted])
+        at += wanted
+        if is_known and len(one) <= most // 2:
+            assert at % len(one) == 0
+            assert not frames.is_within
+
+
+@pytest.mark.parametrize("size", [(1 << 18) - 6, 1 << 18, 1 << 20])
+def test_where_a_message_is_longer_than_what_is_read_at_once_as_much_is_read_as_can_be(size):
+    frames = Frames()
+    assert frames.wants(1 << 18) == 1 << 18
+    one = frame(Opcode.BINARY, bytes(size))
+    frames.feed(one[:100])
+    assert frames.wants(1 << 18) == 1 << 18
+    frames.feed(one[100:])
+    assert frames.wants(1 << 18) == 1 << 18
+
+
+def test_half_a_head_counts_for_what_is_read_next():
+    frames = Frames()
+    one = frame(Opcode.BINARY, bytes(1000))
+    frames.feed(one + one[:500])
+    frames.feed(one[500:] + one[:3])
+    assert frames.wants(10 * len(one)) == 10 * len(one) - 3

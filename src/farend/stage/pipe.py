@@ -29,6 +29,10 @@ class Tap(Protocol):
         """What to send on of it."""
         ...
 
+    def wants(self, side: Side) -> int:
+        """How many bytes to read of it at once, at most, where much comes."""
+        ...
+
     def noted(self, text: str) -> None:
         """A fault was done, on purpose."""
         ...
@@ -267,11 +271,12 @@ class End(asyncio.Protocol):
         """What has come; a tunnel of TLS calls this itself."""
         pipe = self.pipe
         self.activity += 1
-        if self._floods or len(data) >= LITTLE:
-            self._floods = floods(self.transport, len(data))
         if self.units is not None:
             self.units.pass_by(data)
+        size = len(data)
         data = pipe.tap.said(self.side, data)
+        if self._floods or size >= LITTLE:
+            self._floods = floods(self.transport, size, pipe.tap.wants(self.side))
         other = self.other
         if other.transport is not None:
             if not other.is_lost and data:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from farend.errors import AddressError, Failure, FarendError, NoWebSocket
 from farend.stage import heads
+from farend.stage.transports import READ_SIZE
 from farend.tape.format import SIDES, Headers, Kind, Side
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class TcpTap:
             if side == "server" and self._url.startswith("tcp:") and data.startswith(_TLS_ALERT):
                 self._report(_needs_tls(self._url))
         return data
+
+    def wants(self, side: Side) -> int:
+        return READ_SIZE
 
     def _report(self, problem: FarendError) -> None:
         if not self.excused:
@@ -165,6 +169,10 @@ class WebSocketTap:
                 self._record.message(now, side, payload, fragments)  # type: ignore[arg-type]
             else:
                 self._record.happened(now, kind, side, payload, code, reason)  # type: ignore[arg-type]
+
+    def wants(self, side: Side) -> int:
+        frames = self._frames.get(side)
+        return READ_SIZE if frames is None or not self._reads else frames.wants(READ_SIZE)
 
     # -- the handshake ----------------------------------------------------------------------------
 

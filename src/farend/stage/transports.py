@@ -17,8 +17,8 @@ LITTLE: Final = 64 << 10
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-def floods(transport: Any, size: int) -> bool:
-    """Whether much comes at once, of which so many bytes have just now: then much is asked for, and else little.
+def floods(transport: Any, size: int, most: int = READ_SIZE) -> bool:
+    """Whether much comes at once, of which so many bytes have just now: then `most` is asked for, and else little.
 
     Only asyncio's own transports can be told; others have a buffer that is always there. What stands in the place of
     one has it as `raw`.
@@ -26,7 +26,7 @@ def floods(transport: Any, size: int) -> bool:
     much = size >= LITTLE
     raw = getattr(transport, "raw", transport)
     if type(raw).__module__ == "asyncio.selector_events":
-        raw.max_size = READ_SIZE if much else LITTLE
+        raw.max_size = most if much else LITTLE
     return much
 
 

@@ -151,6 +151,8 @@ class Frames:
         self._told = 0
         """Bytes, when inflated, that were told of a frame that is not whole."""
         self._ahead: Inflater | None = None
+        self._length = 0
+        """Bytes, with its head, of the last frame that did not come at once; 0 where all have."""
         self.closed = False
         """Whether a close frame passed."""
 
@@ -189,6 +191,7 @@ class Frames:
                 end = head + length
                 if end > size:
                     self._under_way = _Frame(data[start:head], first, length, data[mask:head])
+                    self._length = end - start
                     start = head
                     continue
                 payload = _without(data[mask:head], data, head, end)
@@ -222,6 +225,18 @@ class Frames:
             self._news.append(payload)
         news, self._news = b"".join(self._news), []
         return news
+
+    def wants(self, most: int) -> int:
+        """How many bytes to read next, and no more than these, for them to end where a frame does.
+
+        That can be known of the frame that is under way, and supposed of frames that are as long as it. What is read
+        together with the beginning of a message has that written down twice: beside the tape, and on it.
+        """
+        if not self._length:
+            return most
+        left = -len(self._head) if self._under_way is None else self._under_way.left
+        more = (most - left) // self._length * self._length
+        return left + more if more > 0 else most
 
     def end(self) -> list[Passed]:
         """What had come of a message that was not complete, without its mask."""
