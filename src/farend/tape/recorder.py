@@ -197,7 +197,8 @@ class ConnectionRecorder:
         message.came(len(rest), self._writer.write_in_bulk(rest))
         if message.begin is None:
             return False  # others wrote meanwhile
-        self._write_bulk_line(self._heads[sender] + self._time(now), payload, message.begin, len(data))
+        begun = self._heads[sender] + self._time(now)
+        self._writer.write_line_of_bulk(begun.encode(), message.begin, len(data), binary=self._is_binary(payload))
         message.pieces.clear()
         return True
 
@@ -301,16 +302,11 @@ class ConnectionRecorder:
 
     def _write_much(self, begun: str, payload: str | bytes) -> bool:
         """A line for a payload that is spelled only in the end; False where it has to be at once."""
-        data = _bytes(payload)
-        begin = self._writer.write_in_bulk(data)
-        if begin is None:
-            return False
-        self._write_bulk_line(begun, payload, begin, len(data))
-        return True
+        return self._writer.write_beside(begun.encode(), _bytes(payload), binary=self._is_binary(payload))
 
-    def _write_bulk_line(self, begun: str, payload: str | bytes, begin: int, size: int) -> None:
-        binary = isinstance(payload, bytes) and not self._is_tcp
-        self._writer.write_line_of_bulk(begun.encode(), begin, size, binary=binary)
+    def _is_binary(self, payload: str | bytes) -> bool:
+        """Whether the tape has to say that a payload is no text."""
+        return isinstance(payload, bytes) and not self._is_tcp
 
     def _time(self, now: float) -> str:
         """The time as lines have it."""

@@ -136,6 +136,7 @@ class TapeWriter:
         try:
             if not (self._file.is_alone_at(self._real) and self._bulk.is_alone_at(bulk)):
                 raise OSError(errno.ESTALE, "it was moved, or recorded once more, meanwhile")
+            self._bulk.give_back()
             self.lines = yield from put_together(self._real, self.wire, self._in_bulk)
         except (OSError, ValueError) as error:
             problem = (
@@ -173,24 +174,45 @@ class TapeWriter:
         with self._alone:
             self._in_bulk += 1
 
-    def write_in_bulk(self, payload: bytes) -> int | None:
-        """Write a payload, or more of one, beside the tape; gives where it begins. None where that cannot be."""
+    def write_beside(self, begun: bytes, payload: bytes, *, binary: bool = False) -> bool:
+        """Write a payload beside the tape, and the line that begins so; False where that cannot be."""
         with self._alone:
             self._check()
-            if not self.has_room_beside:
-                return None
-            if self._bulk is None:
-                try:
-                    self._bulk = Appended(bulk_of(self._real), beside=self._file)
-                except OSError:
-                    self.has_room_beside = False
-                    return None
-                if self._lines_before is not None:
-                    self._bulk.keep()
+            bulk = self._bulk or self._begin_bulk()
+            if bulk is None:
+                return False
             try:
-                return self._bulk.append(payload)
+                begin = bulk.append(payload)
+                self._file.append(begun + bulk_field(begin, len(payload), binary=binary))
             except OSError as error:
                 self._fail(error)
+            self.lines += 1
+            self._in_bulk += 1
+        return True
+
+    def write_in_bulk(self, payload: bytes) -> int | None:
+        """Write more of a payload beside the tape; gives where it begins. None where that cannot be."""
+        with self._alone:
+            self._check()
+            bulk = self._bulk or self._begin_bulk()
+            if bulk is None:
+                return None
+            try:
+                return bulk.append(payload)
+            except OSError as error:
+                self._fail(error)
+
+    def _begin_bulk(self) -> Appended | None:
+        """The file beside the tape, once there is something for it; None where it cannot be had."""
+        if self.has_room_beside:
+            try:
+                self._bulk = Appended(bulk_of(self._real), beside=self._file, ahead=True)
+            except OSError:
+                self.has_room_beside = False
+            else:
+                if self._lines_before is not None:
+                    self._bulk.keep()
+        return self._bulk
 
     def erase_in_bulk(self, begin: int, size: int) -> None:
         """What stands in the bulk there, and on no line, is to stand nowhere."""
