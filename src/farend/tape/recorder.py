@@ -6,7 +6,6 @@ is written.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections import deque
@@ -130,6 +129,7 @@ class ConnectionRecorder:
         self._since, self._until = now, now
         self._begun: dict[Side, str] = {}
         """How messages begin then."""
+        self._together = _Together(self)
         self._settled: list[_UnderWay] | None = None
         """Of messages that are whole, and will be written together with others; None where each is at once."""
         self._unfinished: dict[Side, _UnderWay] = {}
@@ -222,19 +222,23 @@ class ConnectionRecorder:
         except OSError as error:
             self._recorder.fail(error)
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> _Together:
         """What is said within has come together, and is written at once."""
-        settled: list[_UnderWay] = []
-        self._settled = settled
+        return self._together
+
+    def keep(self) -> None:
+        """Keep what is said from now on, until `write_kept`."""
+        self._settled = []
+        self._writer.keep()
+
+    def write_kept(self) -> None:
+        """Write what was kept."""
+        settled, self._settled = self._settled, None
         try:
-            with self._writer.together():
-                yield
+            self._writer.write_kept()
         except TapeUnavailable as error:
             self._recorder.fail(error)
-        finally:
-            self._settled = None
-        if self._recorder.error is None:
+        if settled and self._recorder.error is None:
             for message in settled:
                 self._clean(message)
 
@@ -336,6 +340,19 @@ class ConnectionRecorder:
             self._recorder.write(self._redactor.line(line) if self._redacts else line)
         except Exception as error:
             self._recorder.fail(error)
+
+
+class _Together:
+    """A `with` block of a connection, in which what is said is kept and then written at once; made once, used often."""
+
+    def __init__(self, connection: ConnectionRecorder) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.keep()
+
+    def __exit__(self, *raised: object) -> None:
+        self._connection.write_kept()
 
 
 def _kept(headers: Headers) -> Headers:

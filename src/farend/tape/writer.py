@@ -6,7 +6,6 @@ What is much stands beside the tape until it is closed (`bulk.py`).
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import threading
@@ -220,28 +219,24 @@ class TapeWriter:
             if self._bulk is not None:
                 self._bulk.erase(begin, size)
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Write what is written within all at once, at the end: with two calls, whatever it is."""
+    def keep(self) -> None:
+        """Keep what is written from now on, until `write_kept`."""
         with self._alone:
             self._lines_before = self.lines
             for file in self._files():
                 file.keep()
-        try:
-            yield
-        finally:
-            with self._alone:
-                self._write_kept()
 
-    def _write_kept(self) -> None:
-        lines, self._lines_before = self._lines_before, None
-        if self.error is None:
-            try:
-                for file in self._files():
-                    file.write_kept()
-            except OSError as error:
-                self.lines = lines or 0
-                self._fail(error)
+    def write_kept(self) -> None:
+        """Write what was kept, all at once: with two calls, whatever it is. Raises `TapeUnavailable`."""
+        with self._alone:
+            lines, self._lines_before = self._lines_before, None
+            if self.error is None:
+                try:
+                    for file in self._files():
+                        file.write_kept()
+                except OSError as error:
+                    self.lines = lines or 0
+                    self._fail(error)
 
     def _files(self) -> list[Appended]:
         """The files, the one first that lines on the other one speak of."""
