@@ -15,6 +15,8 @@ from farend.tape.format import SIDES, Headers, Kind, Side
 if TYPE_CHECKING:
     from farend.tape.frames import Passed
 
+_MESSAGES = READ_SIZE + 1024
+"""Bytes of messages that are read at once, at most: many have a power of two of bytes, and a head."""
 _TLS_ALERT = b"\x15\x03"
 _TLS_HELLO = b"\x16\x03"
 Report = Callable[[FarendError], None]
@@ -172,7 +174,7 @@ class WebSocketTap:
 
     def wants(self, side: Side) -> int:
         frames = self._frames.get(side)
-        return READ_SIZE if frames is None or not self._reads else frames.wants(READ_SIZE)
+        return READ_SIZE if frames is None or not self._reads else frames.wants(_MESSAGES)
 
     # -- the handshake ----------------------------------------------------------------------------
 
