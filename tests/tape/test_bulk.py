@@ -47,12 +47,6 @@ def recorder(path):
     recorder.close()
 
 
-def stands_beside(path, data):
-    """Whether just this stands in the bulk, before the room that may be reserved there."""
-    found = bulk_of(path).read_bytes()
-    return found[: len(data)] == data and not any(found[len(data) :])
-
-
 def payloads(path, **options):
     with TapeReader(path, **options) as tape:
         return [line.payload for line in tape]
@@ -66,7 +60,7 @@ def test_much_is_beside_the_tape_until_it_is_closed(path, recorder, payload):
     connection = recorder.connection(0.0)
     connection.data(0.5, "client", payload)
     connection.data(0.6, "server", b"ok\n")
-    assert stands_beside(path, payload)
+    assert bulk_of(path).read_bytes() == payload
     assert b'"bulk":[0,%d]}\n' % len(payload) in path.read_bytes()
     assert payloads(path) == [payload, b"ok\n"]
     for line in path.read_text().splitlines():
@@ -148,14 +142,14 @@ def test_a_long_message_is_written_once(path):
     connection = recorder.connection(0.0)
     for begin in range(0, len(MUCH_TEXT), MUCH):
         connection.part(0.0, "client", MUCH_TEXT[begin : begin + MUCH])
-        assert stands_beside(path, MUCH_TEXT[: begin + MUCH])
+        assert bulk_of(path).stat().st_size == min(begin + MUCH, len(MUCH_TEXT))
     connection.message(0.0, "client", MUCH_TEXT.decode())
-    assert stands_beside(path, MUCH_TEXT)
+    assert bulk_of(path).read_bytes() == MUCH_TEXT
     connection.part(0.0, "client", MUCH_ELSE[:MUCH])
     connection.part(0.0, "server", MUCH_ELSE[:MUCH])
     connection.message(0.0, "client", MUCH_ELSE)  # in one piece, behind what the other side said
     nothing = bytes(len(MUCH_ELSE) - MUCH)  # for what stands on no line is erased
-    assert stands_beside(path, MUCH_TEXT + bytes(MUCH) + MUCH_ELSE[:MUCH] + nothing + MUCH_ELSE)
+    assert bulk_of(path).read_bytes() == MUCH_TEXT + bytes(MUCH) + MUCH_ELSE[:MUCH] + nothing + MUCH_ELSE
     recorder.close()
     assert payloads(path) == [MUCH_TEXT.decode(), MUCH_ELSE]
 
@@ -444,7 +438,7 @@ def test_a_disk_that_gets_full_leaves_what_fitted(path, recorder, monkeypatch):
     connection.data(0.0, "client", b"more")
     assert isinstance(recorder.error, TapeUnavailable)
     assert "No space left on device; it holds the 1 lines" in str(recorder.error)
-    assert stands_beside(path, MUCH_TEXT)
+    assert bulk_of(path).read_bytes() == MUCH_TEXT
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         recorder.close()

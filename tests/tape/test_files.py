@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from unittest import mock
 
 import pytest
@@ -84,73 +85,79 @@ STEP = files._LEAST_AHEAD
 
 @pytest.fixture
 def roomy(path):
+    if files._fallocate() is None:
+        pytest.skip("this system reserves nothing")
     file = Appended(path, ahead=True)
     yield file
     file.close()
 
 
-def is_on(path, data):
-    """Whether this is all that is on the file, before the room that is reserved."""
-    found = path.read_bytes()
-    return found[: len(data)] == data and not any(found[len(data) :])
+def held(path):
+    """Bytes of the disk that the file has."""
+    return path.stat().st_blocks * 512
 
 
-@pytest.mark.parametrize("end", ["give_back", "close"])
+def reserved(monkeypatch, answer=None):
+    """The sizes of what is reserved, as it is asked for; `answer` is what is said to that."""
+    sizes, real = [], files._fallocate()
+
+    def reserve(file, mode, begin, size):
+        sizes.append(size)
+        return real(file, mode, begin, size) if answer is None else answer
+
+    monkeypatch.setattr(files, "_fallocate", lambda: reserve)
+    return sizes
+
+
 @pytest.mark.parametrize("kept", [False, True])
-def test_room_is_reserved_ahead_and_given_back(path, roomy, kept, end):
-    block, calls = b"x" * (STEP // 2 + 1), []
-    real = os.posix_fallocate
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", lambda *args: calls.append(args) or real(*args))
-        for number in range(20):
-            if kept:
-                roomy.keep()
-            assert roomy.append(block) == number * len(block)
-            if kept:
-                roomy.write_kept()
-    assert 1 < len(calls) < 8  # as much again, each time
-    assert path.stat().st_size > 20 * len(block)
-    assert is_on(path, block * 20)
-    getattr(roomy, end)()
+def test_room_is_reserved_ahead_and_given_back(path, roomy, kept, monkeypatch):
+    block, sizes = b"x" * (STEP // 2 + 1), reserved(monkeypatch)
+    for number in range(20):
+        if kept:
+            roomy.keep()
+        assert roomy.append(block) == number * len(block)
+        if kept:
+            roomy.write_kept()
+        assert path.read_bytes() == block * (number + 1)
+        assert sum(sizes) >= path.stat().st_size
+    assert len(sizes) < 8  # as much again, each time
+    assert sizes == sorted(sizes)
+    assert max(sizes) <= files._MOST_AHEAD + len(block)
+    roomy.close()
     assert path.read_bytes() == block * 20
-    if end == "give_back":
-        assert roomy.append(b"more") == 20 * len(block)
-        assert path.read_bytes() == block * 20 + b"more"
+    assert held(path) < path.stat().st_size + STEP
 
 
 def test_what_is_taken_back_is_gone_and_what_follows_stands_there(path, roomy):
     roomy.append(b"first")
     roomy.append(b"secret")
     roomy.erase(5, 6)
-    assert is_on(path, b"first")
+    assert path.read_bytes() == b"first"
     assert roomy.append(b"third") == 5
-    assert is_on(path, b"firstthird")
+    assert path.read_bytes() == b"firstthird"
 
 
-@pytest.mark.parametrize("why", ["little room", "refused", "no such function", "no such call"])
+@pytest.mark.parametrize("why", ["little room", "nobody knows the room", "refused", "no such function"])
 def test_where_no_room_can_be_reserved_it_is_done_without(path, roomy, monkeypatch, why):
+    sizes = reserved(monkeypatch, -1)
     if why == "little room":
-        real = os.fstatvfs
-        monkeypatch.setattr(os, "fstatvfs", lambda file: mock.Mock(f_frsize=real(file).f_frsize, f_bavail=STEP // 4096))
-    elif why == "refused":
-        monkeypatch.setattr(os, "posix_fallocate", mock.Mock(side_effect=OSError(errno.EOPNOTSUPP, "not supported")))
-    else:
-        monkeypatch.delattr(os, "fstatvfs" if why == "no such call" else "posix_fallocate")
+        monkeypatch.setattr(os, "fstatvfs", lambda file: mock.Mock(f_frsize=4096, f_bavail=STEP // 4096))
+    elif why == "nobody knows the room":
+        monkeypatch.setattr(os, "fstatvfs", mock.Mock(side_effect=OSError(errno.ENOSYS, "not implemented")))
+    elif why == "no such function":
+        monkeypatch.setattr(files, "_fallocate", lambda: None)
     for _ in range(3):
         roomy.append(b"abc")
     assert path.read_bytes() == b"abcabcabc"
+    assert len(sizes) == (why == "refused")
 
 
-def test_what_a_refusal_has_reserved_is_given_back(path, roomy, monkeypatch):
-    """A file system may have reserved some of it when it finds that there is no more."""
-
-    def halfway(file, begin, size):
-        os.truncate(path, begin + size // 2)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", halfway)
-    roomy.append(b"abc")
-    assert path.read_bytes() == b"abc"
+@pytest.mark.parametrize(
+    "module", [None, mock.Mock(CDLL=mock.Mock(side_effect=OSError)), mock.Mock(CDLL=lambda _: None)]
+)
+def test_a_system_may_reserve_nothing(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, "ctypes", module)
+    assert files._fallocate.__wrapped__() is None
 
 
 def test_a_file_that_somebody_has_cut_stays_cut(path, roomy):

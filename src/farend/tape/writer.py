@@ -135,7 +135,6 @@ class TapeWriter:
         try:
             if not (self._file.is_alone_at(self._real) and self._bulk.is_alone_at(bulk)):
                 raise OSError(errno.ESTALE, "it was moved, or recorded once more, meanwhile")
-            self._bulk.give_back()
             self.lines = yield from put_together(self._real, self.wire, self._in_bulk)
         except (OSError, ValueError) as error:
             problem = (
