@@ -388,6 +388,42 @@ def test_where_open_files_are_not_listed_the_transports_are_asked(
         assert client.recv(1) == b"x"
 
 
+@pytest.mark.parametrize("how", ["shutdown", "setsockopt", "close"])
+def test_who_connects_anew_because_it_was_cut_is_let_be(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A client goes on in the very moment in which it is cut, on a loop that turns again."""
+    anew: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        address = listening.getsockname()
+        waiting = socket.create_connection(address)
+
+        class Cut(socket.socket):
+            """A connection whose client connects anew when this is done to its other end."""
+
+        def done(self: socket.socket, *args: Any) -> Any:
+            if not anew:
+                anew.append(socket.create_connection(address))
+            return getattr(socket.socket, how)(self, *args)
+
+        setattr(Cut, how, done)
+        near, far = socket.socketpair()
+        ended = Cut(far.family, far.type, far.proto, far.detach())
+        real = watchdog._waiting
+        monkeypatch.setattr(
+            watchdog, "_waiting", lambda door: [Cut(one.family, one.type, 0, one.detach()) for one in real(door)]
+        )
+        watchdog.cut_all([ended], listening)
+        with near, waiting:
+            assert near.recv(1) == b""
+            with pytest.raises(ConnectionResetError):
+                waiting.recv(1)
+        [client] = anew
+        taken, _ = listening.accept()
+        with client, taken:
+            taken.sendall(b"x")
+            assert client.recv(1) == b"x"
+
+
 def test_no_thread_keeps_the_process() -> None:
     code = (
         "import asyncio\nfrom farend import TcpServer\n"

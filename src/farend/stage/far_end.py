@@ -439,8 +439,10 @@ class FarEnd(Hinting):
         """Whether somebody waits at the socket."""
         return False
 
-    def _turn_away_who_knocks(self) -> None:
-        """Cut who waits at the socket; called from another thread, while the loop stands still."""
+    @property
+    def _door(self) -> socket.socket | None:
+        """The socket at which somebody may wait; None for who does not listen."""
+        return None
 
     # -- called by the watchdog, on its thread ----------------------------------------------------
 
@@ -452,10 +454,7 @@ class FarEnd(Hinting):
                 return
             if not any(isinstance(finding, LoopBlocked) for finding in self._findings):
                 self._findings.append(LoopBlocked(self._place(), seconds))
-            for sock in sockets:
-                with contextlib.suppress(OSError):  # the near end has ended it
-                    sock.shutdown(socket.SHUT_RDWR)
-            self._turn_away_who_knocks()
+            watchdog.cut_all(sockets, self._door)
 
     # -- the stage of the drivers ------------------------------------------------------------------
 

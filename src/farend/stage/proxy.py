@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
 import ssl as ssl_module
 import time
 from collections.abc import Iterable
@@ -576,13 +574,7 @@ class Proxy:
             )
         )
         clients = watchdog.connected([pipe.near.transport for pipe in tuple(self._pipes) if pipe.near.transport])
-        with contextlib.ExitStack() as stack:
-            for sock in clients:
-                stack.enter_context(sock)
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-            if self._sock is not None:
-                watchdog.reset_those_who_wait(self._sock)
+        watchdog.cut_all(clients, self._sock)
 
 
 class RecordingProxy(Proxy):

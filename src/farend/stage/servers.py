@@ -449,9 +449,9 @@ class Server(FarEnd):
         address = self._address
         return {*super()._addresses(), tuple(address[:2]) if isinstance(address, tuple) else address}
 
-    def _turn_away_who_knocks(self) -> None:
-        if self._sock is not None:
-            watchdog.reset_those_who_wait(self._sock)
+    @property
+    def _door(self) -> socket.socket | None:
+        return self._sock  # type: ignore[no-any-return]
 
     # -- connections ------------------------------------------------------------------------------
 

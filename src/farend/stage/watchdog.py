@@ -256,14 +256,27 @@ def has_unread(sock: socket.socket) -> bool:
     return False
 
 
-def reset_those_who_wait(listening: socket.socket) -> int:
-    """Take who connected and was not taken yet, and cut them; gives how many. The socket listens on."""
-    count = 0
-    with contextlib.suppress(OSError):  # nobody is left
-        while True:
-            sock, _ = socket.socket.accept(listening)  # a `Listener` counts those its loop takes
-            count += 1
-            with sock, contextlib.suppress(OSError):
+def cut_all(connections: Iterable[socket.socket], listening: socket.socket | None) -> None:
+    """End these connections, and reset who waits at `listening`, which goes on listening; their sockets are closed.
+
+    Who waits is taken before anybody is cut: who is cut goes on in that moment, and may connect anew.
+    """
+    with contextlib.ExitStack() as stack:
+        ended = [stack.enter_context(sock) for sock in connections]
+        for sock in _waiting(listening) if listening is not None else ():
+            stack.enter_context(sock)
+            with contextlib.suppress(OSError):
                 if sock.family != getattr(socket, "AF_UNIX", None):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    return count
+        for sock in ended:
+            with contextlib.suppress(OSError):  # the near end has ended it
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def _waiting(listening: socket.socket) -> list[socket.socket]:
+    """Who has connected, and was not taken yet; taken now."""
+    found = []
+    with contextlib.suppress(OSError):  # nobody is left
+        while True:
+            found.append(socket.socket.accept(listening)[0])  # a `Listener` counts those its loop takes
+    return found
