@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -385,3 +387,49 @@ def test_who_stays_when_the_test_is_over_keeps_nothing_up(dial: Any) -> None:
         client = dial(two)
         assert client.read(2) == b"hi"
     assert [type(finding) for finding in caught.value.findings] == [NobodyConnected]
+
+
+# -- how a connection on which nothing was played is written down -------------------------------------
+
+PLAIN_HTTP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+OPENING = (
+    b"GET /other HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "said", "end"),
+    [
+        (lambda: WebSocketServer(GREETING, deadline=SHORT), b"", "× far end cut the connection"),
+        (lambda: TcpServer(GREETING, deadline=SHORT, tls=True), b"", "× far end closed"),
+        (lambda: WebSocketServer(GREETING, deadline=SHORT), PLAIN_HTTP, "× far end answered HTTP 426"),
+        (lambda: WebSocketServer(GREETING, deadline=SHORT), b"\x16\x03\x01\r\n\r\n", "× far end closed"),
+        (lambda: WebSocketServer({"/feed": GREETING}, deadline=SHORT), OPENING, "× far end answered HTTP 404"),
+        (
+            lambda: WebSocketServer(Script().expect_handshake("/feed"), deadline=SHORT),
+            OPENING,
+            "× far end answered HTTP 400",
+        ),
+        (lambda: TcpServer([], deadline=SHORT), b"", "× far end closed"),
+    ],
+    ids=["silent", "silent before TLS", "a page", "TLS", "no such path", "another handshake", "one too many"],
+)
+def test_the_far_end_is_said_to_have_ended_what_it_ended_and_when(
+    make: Callable[[], Any], said: bytes, end: str
+) -> None:
+    server = make()
+    with pytest.raises(Failure) as caught, server:
+        with socket.create_connection((server.host, server.port), 10) as client:
+            client.sendall(said)
+            with contextlib.suppress(ConnectionError):
+                while client.recv(1000):
+                    pass
+    [finding] = caught.value.findings
+    [transcript] = server.transcripts
+    connected, *_ = transcript
+    found = next(entry for entry in transcript if entry.payload is finding)
+    assert (found.time - connected.time >= SHORT) == (" within 0.05 s" in finding.sentence)
+    behind = [str(entry) for entry in transcript][list(transcript).index(found) + 1 :]
+    assert behind[0] == end
+    assert end in str(caught.value)

@@ -180,6 +180,8 @@ class Conversation:
         """A reply that there was to give, when nothing could be said any more."""
         self.faults: tuple[Fault, ...] = ()
         """What is done to the connection from the moment at which it is the conversation's."""
+        self.connected_at: float | None = None
+        """When the near end connected, where the conversation begins later."""
         self.faults_before: Sequence[object] = ()
         """What faults have begun, or done, before the conversation did."""
         self._cut = False
@@ -397,9 +399,12 @@ class Conversation:
     def refuse(self, finding: Finding, status: int, now: float, handshake: Handshake | None = None) -> list[Command]:
         """Turn the near end away before a word was said; `finding` says why."""
         self._begin(now)
-        self.transcript.add(now, Kind.CONNECTED, handshake)
+        self.transcript.add(self._connected_at(), Kind.CONNECTED, handshake)
         self._refuse(finding, status)
         return self._out
+
+    def _connected_at(self) -> float:
+        return self._now if self.connected_at is None else self.connected_at
 
     def fail(self, finding: Finding, now: float) -> list[Command]:
         """End the conversation with a finding that the stage made."""
@@ -415,7 +420,9 @@ class Conversation:
     def _refuse(self, finding: Finding, status: int) -> None:
         self._close_sent = True
         self._fail(finding)
-        self._out.append(Reject(status, finding.sentence + "\n"))
+        reject = Reject(status, finding.sentence + "\n")
+        self.transcript.add(self._now, Kind.CLOSED, Close() if self.stream else reject)
+        self._out.append(reject)
 
     def _received(self, event: Received) -> None:
         data = event.data
@@ -526,9 +533,14 @@ class Conversation:
         self._fail(finding, Close(event.code, _short(finding)))
 
     def _violated_before(self, event: Violated) -> None:
-        self.transcript.add(self._now, Kind.CONNECTED, None)
+        self.transcript.add(self._connected_at(), Kind.CONNECTED, None)
         self._close_sent = True  # the wire has answered already, and closes by itself
         self._violated(event)
+        if isinstance(event.answer, Abort):
+            self.transcript.add(self._now, Kind.ABORTED)
+            self.state = State.OVER
+        elif event.answer is not None:
+            self.transcript.add(self._now, Kind.CLOSED, event.answer)
 
     def _near_end_ended(self, event: Ended) -> None:
         if self._ended is not None and event.how is How.EOF:  # the other direction is gone as well

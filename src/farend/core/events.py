@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from farend.core.commands import Abort, Close, Reject
 from farend.core.messages import Handshake, Message
 
 
@@ -96,13 +97,15 @@ class Violated:
     """The near end broke the protocol; `problem` says how and `data` holds the bytes, if known.
 
     `about` is a word for machines: "utf-8", "too big", "handshake", "tls" or "protocol". `code` is the
-    close code with which the wire has answered.
+    close code with which the wire has answered. `answer` is how the far end has ended a connection on which there
+    was no conversation yet; None where the near end did.
     """
 
     problem: str
     data: bytes = b""
     about: str = "protocol"
     code: int = 1002
+    answer: Reject | Close | Abort | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ TEXT, BINARY, CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 PING, PONG, CLOSE = Opcode.PING, Opcode.PONG, Opcode.CLOSE
 INVALID_DATA = 1007
 END_OF_HEAD = b"\r\n\r\n"
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 HTTP_REQUEST = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9.]+\r\n")
 BEHIND = 1 << 20
 """Bytes behind a violation that are told, at most."""
@@ -292,7 +293,9 @@ class WebSocketWire:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
             reasons.append(str(error))
-        return (Violated(f"{self._handshake_problem(data)}: {'; '.join(reasons)}", data, "handshake"),)
+        status = _STATUS.match(b"".join(self._protocol.writes))
+        answer = Close() if status is None else Reject(int(status[1]), "")
+        return (Violated(f"{self._handshake_problem(data)}: {'; '.join(reasons)}", data, "handshake", answer=answer),)
 
     def _handshake_problem(self, data: bytes) -> str:
         if data.startswith(b"\x16\x03"):

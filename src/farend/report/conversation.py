@@ -83,10 +83,8 @@ def _told(entry: Entry, room: int, found: bool, closed: object, websocket: bool)
             return f"← {shown(payload.joined(), room - 2 - len(parts))}{parts}"
         case Kind.SENT:
             return "← " + shown(payload, room - 2)
-        case Kind.CLOSED if found:
-            return (
-                f"× far end closed {payload.code}" if websocket and isinstance(payload, Close) else "× far end closed"
-            )
+        case Kind.CLOSED if found and isinstance(payload, Close):
+            return f"× far end closed {payload.code}" if websocket else "× far end closed"
         case Kind.ENDED if isinstance(closed, Close) and isinstance(payload, Ended) and payload.reason == closed.reason:
             return f"× near end ended: {replace(payload, reason='')}"
     return str(entry)

@@ -238,6 +238,7 @@ class Driver(asyncio.Protocol):
             transport = self.segments = segments.current.take_in(self, self._stage, transport, opening)
         self.transport = transport
         self._loop = asyncio.get_running_loop()
+        self._connected_at: float = getattr(transport, "connected_at", 0.0) or self._loop.time()
         self._write = self._say = transport.write
 
     # -- called by the stage ----------------------------------------------------------------------
@@ -249,6 +250,7 @@ class Driver(asyncio.Protocol):
         self._wire.framing = conversation.script.framing
         self._unsubscribe = conversation.script.subscribe(self._script_extended)
         now = self._loop.time()
+        conversation.connected_at = self._connected_at
         conversation.faults_before, self._notes = self._notes, []
         if conversation.deadline is not None and self._timer is None:
             # Early or right, never late: what may be earlier still, the conversation tells (`Wake`).
@@ -261,6 +263,7 @@ class Driver(asyncio.Protocol):
         """Refuse the connection before a word was said."""
         self.conversation = conversation
         self.begun = True
+        conversation.connected_at = self._connected_at
         commands = conversation.refuse(finding, status, self._loop.time(), handshake)
         self._arm()
         return commands
@@ -303,7 +306,7 @@ class Driver(asyncio.Protocol):
             self._feed(event)
         else:
             unopened = "finished no TLS handshake" if self._wire.stream else "opened no WebSocket"
-            self._feed(Violated(f"it connected, and {unopened}", self._wire.opening, "handshake"))
+            self._feed(Violated(f"it connected, and {unopened}", self._wire.opening, "handshake", answer=Abort()))
             self.transport.abort()
 
     def shut(self) -> None:
@@ -320,7 +323,7 @@ class Driver(asyncio.Protocol):
             self.segments.release()
         if not self.begun and self._wire.opening:
             problem = "the test was over before it had opened its WebSocket"
-            self._feed(Violated(problem, self._wire.opening, "handshake"))
+            self._feed(Violated(problem, self._wire.opening, "handshake", answer=Close()))
         if self.begun and not self._wire.stream and not self._mute and not self.transport.is_closing():
             self._say_goodbye()
         if not self.begun or self._mute or self.transport.get_write_buffer_size():
@@ -644,7 +647,7 @@ class Driver(asyncio.Protocol):
             self._arm()
         else:
             problem = f"it connected, and opened no WebSocket within {self._stage.deadline:g} s"
-            self._feed(Violated(problem, self._wire.opening, "handshake"))
+            self._feed(Violated(problem, self._wire.opening, "handshake", answer=Abort()))
             self.transport.abort()
 
     def _outstanding(self) -> int:

@@ -12,6 +12,7 @@ import socket
 import ssl
 from typing import Any, Final, Protocol
 
+from farend.core.commands import Abort, Close
 from farend.core.events import Event, Received, Violated
 from farend.core.matchers import described
 from farend.core.outcomes import TlsProblem
@@ -20,6 +21,8 @@ from farend.stage.transports import reset
 
 CHUNK: Final = 256 << 10
 """Bytes that are decrypted at once."""
+HANDSHAKE_CUT: Final = "ended in the TLS handshake"
+"""What is said of a connection that is gone before its TLS is there."""
 _RECORDS: Final = (0x15, 0x16)
 """The first byte of what can open a TLS connection: an alert, a handshake (RFC 8446, 5.1)."""
 
@@ -77,8 +80,11 @@ class Tunnel(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._raw = transport
         self._driver.transport = self
+        loop = asyncio.get_running_loop()
+        self.connected_at = loop.time()
+        """When there was a connection, before its TLS."""
         if self._patience is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._patience, self._too_late)
+            self._timer = loop.call_later(self._patience, self._too_late)
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
@@ -97,13 +103,14 @@ class Tunnel(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if not self._is_open and not self._failed:
-            self._fail(ConnectionResetError("ended in the TLS handshake"))
-        self._hear_the_end()
+            self._fail(ConnectionResetError(HANDSHAKE_CUT))
+        if self._is_open or self._opened is None:  # else the driver of a client has heard of no connection
+            self._hear_the_end()
         return not self._raw.is_closing()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._is_open and not self._failed:
-            self._fail(error if isinstance(error, OSError) else ConnectionResetError("ended in the TLS handshake"))
+            self._fail(error if isinstance(error, OSError) else ConnectionResetError(HANDSHAKE_CUT))
         self._stop_timer()
         self._protocol.connection_lost(error)
 
@@ -254,7 +261,8 @@ class Tunnel(asyncio.Protocol):
             self._driver.shut()
             return
         said = b"" if self._speaks_tls else bytes(self._heard)
-        self._driver.refused(self, Violated(_problem(error, said), said, "tls"))
+        answer = None if isinstance(error, ConnectionError) else Close()
+        self._driver.refused(self, Violated(_problem(error, said), said, "tls", answer=answer))
         if self._raw.can_write_eof() and not self._raw.is_closing():
             self._raw.write_eof()  # what else it says is still heard
         else:
@@ -276,7 +284,7 @@ class CutTunnel(Tunnel):
         self._failed = True
         self._stop_timer()
         reset(self._raw)
-        self._driver.refused(self, Violated("the far end has cut the TLS handshake", about="tls"))
+        self._driver.refused(self, Violated("the far end has cut the TLS handshake", about="tls", answer=Abort()))
 
 
 def bad_tunnel(driver: Inside, fault: TlsProblem, patience: float | None) -> Tunnel:
