@@ -257,3 +257,37 @@ def test_a_client_is_used_once() -> None:
             pass
         with pytest.raises(WrongState, match="was started already"), client:
             pass
+
+
+# -- a server that does not speak TLS -----------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"", "ended in the TLS handshake; if it does not speak TLS, {}"),
+        (b"hello, this is plain text\n", r"does not speak TLS \(.+\): {}"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", r"does not speak TLS \(.+\): {}"),
+    ],
+    ids=["nothing", "text", "http"],
+)
+@pytest.mark.parametrize("websocket", [False, True], ids=["tcp", "websocket"])
+async def test_a_server_without_tls_is_told_by_what_it_answers(
+    answer: bytes, problem: str, websocket: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = (
+            WebSocketClient(CALL, f"wss://127.0.0.1:{port}")
+            if websocket
+            else TcpClient(Script().send(b"x"), port=port, tls=True)
+        )
+        with pytest.raises(Failure, match=problem.format("dial ws://" if websocket else "leave tls= out")):
+            await client.__aenter__()
+    assert not caplog.records  # where event loops tell of what a protocol raises

@@ -7,7 +7,7 @@ import math
 import os
 import ssl as ssl_module
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from farend.core import arguments
@@ -22,13 +22,17 @@ from farend.stage import tls as tls_module
 from farend.stage.driver import Driver, Wire
 from farend.stage.far_end import Deadline, FarEnd
 from farend.stage.peer import BlockingPeer, Peer
-from farend.stage.tunnel import Tunnel
+from farend.stage.tunnel import HANDSHAKE_CUT, Tunnel
+
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL says of an answer that is no TLS."""
 
 
 class Client(FarEnd):
     """What both clients have: they dial when they are entered, and play until they are left."""
 
     side = "client"
+    _without_tls = "leave tls= out"
     _driver: Driver | None = None
 
     async def _open(self) -> None:
@@ -52,7 +56,10 @@ class Client(FarEnd):
             return f"nobody listens on {self._where()}: is the server under test started, and is this its port?"
         if isinstance(error, FileNotFoundError):
             return f"there is no Unix socket {self._where()}"
-        return f"{self._where()}: {described(error)}"
+        if isinstance(error, ssl_module.SSLError) and error.reason in _NO_TLS:
+            return f"{self._where()} does not speak TLS ({described(error)}): {self._without_tls}"
+        hint = f"; if it does not speak TLS, {self._without_tls}" if HANDSHAKE_CUT in error.args else ""
+        return f"{self._where()}: {described(error)}{hint}"
 
     def _wire(self) -> Wire:
         raise NotImplementedError
@@ -168,6 +175,7 @@ class WebSocketClient(Client):
     """
 
     _stream = False
+    _without_tls = "dial ws://"
 
     @hinted
     def __init__(
