@@ -57,6 +57,7 @@ EXAMPLES: list[tuple[Finding, str, str]] = [
     (findings.FunctionFailed(HERE, "reply(f)", "ValueError"), "reply(f) failed: ValueError", ""),
     (findings.NotReading(HERE, 5.0), "read nothing for 5 s", ""),
     (findings.LoopBlocked(HERE, 0.5), "stood still for 0.5 s", "`with` instead of `async with`"),
+    (findings.LoopEnded(HERE), "has ended", "asyncio.run() ends its loop"),
     (findings.NotConnected(HERE, "refused"), "could not connect: refused", ""),
     (findings.InternalError(HERE, "oops"), "farend itself failed: oops", "report"),
     (findings.WentOn(HERE, "spoke", "the key was another's"), "spoke, although the key", "give up"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ import pytest
 from websockets.sync.client import connect
 
 from farend import Failure, Script, TcpClient, TcpServer, WebSocketServer
-from farend.core.findings import LoopBlocked
+from farend.core.findings import LoopBlocked, LoopEnded
 from farend.stage import watchdog
-from farend.stage.watchdog import Watchdog, dog
+from farend.stage.watchdog import Standing, Watchdog, dog
 
 SHORT = 0.1
 GREETING = Script().expect(b"hi").send(b"x")
@@ -38,11 +40,11 @@ class FarEnd:
     def __init__(self, deadline: float | None = SHORT) -> None:
         self.deadline = deadline
         self.cut = threading.Event()
-        self.idle: bool | None = None
+        self.how: Standing | None = None
 
-    def cut_off(self, seconds: float, *, idle: bool) -> None:
+    def cut_off(self, seconds: float, how: Standing) -> None:
         assert seconds == self.deadline
-        self.idle = idle
+        self.how = how
         self.cut.set()
 
 
@@ -299,7 +301,7 @@ async def test_a_shorter_deadline_wakes_it() -> None:
         short = FarEnd(0.02)
         one.watch(short, asyncio.get_running_loop())
         assert short.cut.wait(10)
-        assert short.idle is False
+        assert short.how is Standing.BLOCKED
     finally:
         one.close()
 
@@ -309,19 +311,49 @@ def test_a_loop_that_does_not_run_is_told_apart(own: Watchdog) -> None:
     far_end = FarEnd(0.02)
     own.watch(far_end, loop)
     assert far_end.cut.wait(10)
-    assert far_end.idle is True
+    assert far_end.how is Standing.STOPPED
     loop.close()
 
 
-def test_a_loop_that_is_closed_is_forgotten(own: Watchdog) -> None:
+def test_a_loop_that_has_ended_is_told_apart(own: Watchdog) -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    own.watch(FarEnd(0.02), loop)
-    thread = own._thread
-    assert thread is not None
-    thread.join(10)
-    assert not thread.is_alive()
-    assert not own._watches
+    far_end = FarEnd(0.02)
+    own.watch(far_end, loop)
+    assert far_end.cut.wait(10)
+    assert far_end.how is Standing.ENDED
+
+
+async def started() -> TcpServer:
+    return TcpServer(Script().expect(b"hi").send(b"x"), deadline=SHORT).start()
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_client_of_a_far_end_whose_loop_has_ended_does_not_hang(dial: Callable[[Any], Any], says: bool) -> None:
+    server = asyncio.run(started())
+    for _ in range(2):
+        client = dial(server)
+        if says:
+            client.sendall(b"hi")
+        with pytest.raises(ConnectionError):
+            client.recv(1)
+    assert [type(finding) for finding in server.forsake()] == [LoopEnded]
+
+
+def test_a_client_that_was_let_in_before_the_loop_ended_does_not_hang(dial: Callable[[Any], Any]) -> None:
+    async def main() -> tuple[TcpServer, Any]:
+        server = await started()
+        client = dial(server)
+        await server.connection()
+        return server, client
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the connection that nobody has closed
+        server, client = asyncio.run(main())
+        assert client.recv(1) == b""
+        assert LoopEnded in [type(finding) for finding in server.forsake()]
+        del server
+        gc.collect()
 
 
 def test_a_far_end_whose_loop_has_stopped_is_cut_only_where_somebody_said_something(
@@ -335,7 +367,7 @@ def test_a_far_end_whose_loop_has_stopped_is_cut_only_where_somebody_said_someth
     server = loop.run_until_complete(started())
     client = dial(server)
     loop.run_until_complete(server.connection())
-    server.cut_off(SHORT, idle=True)
+    server.cut_off(SHORT, Standing.STOPPED)
     assert not server.findings
     client.sendall(b"hi")
     assert client.recv(1) == b""

@@ -487,6 +487,22 @@ class LoopBlocked(Finding):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LoopEnded(Finding):
+    """The event loop that the far end lives on has ended, and somebody still waits for it."""
+
+    @property
+    def sentence(self) -> str:
+        return "The event loop that the far end lives on has ended, so it could say nothing any more."
+
+    @property
+    def advice(self) -> str:
+        return (
+            "asyncio.run() ends its loop when it returns: let the client talk within it, or start the far end outside "
+            "of it (`with`, or start() in a plain function), where it has a loop of its own."
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class NotConnected(Finding):
     """The far end, as a client, could not connect to the server under test."""
 

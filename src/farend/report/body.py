@@ -18,6 +18,7 @@ from farend.core.findings import (
     InternalError,
     Lingered,
     LoopBlocked,
+    LoopEnded,
     Mismatch,
     NobodyConnected,
     NotConnected,
@@ -226,6 +227,7 @@ _BODIES: dict[type, _Body] = {
     NotReading: _last_sent,
     Lingered: _last_sent,
     LoopBlocked: _nothing,
+    LoopEnded: _nothing,
     NotConnected: _nothing,
     InternalError: _nothing,
 }

@@ -28,6 +28,7 @@ from farend.core.findings import (
     AttemptsMissing,
     Finding,
     LoopBlocked,
+    LoopEnded,
     NobodyConnected,
     Place,
     UnexpectedConnection,
@@ -50,6 +51,7 @@ from farend.stage.loop_thread import block, here, shared, submit
 from farend.stage.peer import BlockingPeer, Peer
 from farend.stage.settings import DEADLINE, checked_size, settings
 from farend.stage.settings import MAX_SIZE as MAX_SIZE
+from farend.stage.watchdog import Standing
 
 if TYPE_CHECKING:
     from farend.settling.settler import Settler
@@ -446,14 +448,16 @@ class FarEnd(Hinting):
 
     # -- called by the watchdog, on its thread ----------------------------------------------------
 
-    def cut_off(self, seconds: float, *, idle: bool) -> None:
+    def cut_off(self, seconds: float, how: Standing) -> None:
         """The loop has stood still for so long: end every connection, so that no blocking client hangs."""
         with contextlib.ExitStack() as stack:
             sockets = [stack.enter_context(sock) for sock in self._sockets()]
-            if not (self._knocked() or any(not idle or watchdog.has_unread(sock) for sock in sockets)):
+            is_stopped = how is Standing.STOPPED
+            if not (self._knocked() or any(not is_stopped or watchdog.has_unread(sock) for sock in sockets)):
                 return
-            if not any(isinstance(finding, LoopBlocked) for finding in self._findings):
-                self._findings.append(LoopBlocked(self._place(), seconds))
+            if not any(isinstance(finding, LoopBlocked | LoopEnded) for finding in self._findings):
+                place, has_ended = self._place(), how is Standing.ENDED
+                self._findings.append(LoopEnded(place) if has_ended else LoopBlocked(place, seconds))
             watchdog.cut_all(sockets, self._door)
 
     # -- the stage of the drivers ------------------------------------------------------------------

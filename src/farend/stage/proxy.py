@@ -564,12 +564,13 @@ class Proxy:
 
     # -- called by the watchdog, on its thread ----------------------------------------------------
 
-    def cut_off(self, seconds: float, *, idle: bool) -> None:
+    def cut_off(self, seconds: float, how: watchdog.Standing) -> None:
         """The loop has stood still for so long: end every client's connection, so that a blocking client goes on."""
         # First of all, for who is cut off may leave the block in this very moment.
+        what = "has ended" if how is watchdog.Standing.ENDED else f"stood still for {seconds:.1f} s"
         self._report(
             WrongState(
-                f"the event loop that the proxy lives on stood still for {seconds:.1f} s, and its clients were cut "
+                f"the event loop that the proxy lives on {what}, and its clients were cut "
                 f"off: where the client blocks, use `with {self._call}(...)` in place of `async with`"
             )
         )

@@ -2,7 +2,8 @@
 
 A blocking client in `async def` waits for a far end that lives on the very loop it blocks. One thread, shared
 by all far ends on loops of the test's, knocks at these loops. Where one does not answer for a far end's
-deadline, the far end's connections are ended from outside (`FarEnd.cut_off`), so that the client goes on.
+deadline, the far end's connections are ended from outside (`FarEnd.cut_off`), so that the client goes on. So are
+those of a far end that was not closed before its loop ended.
 
 The thread starts with the first far end, and ends `LINGER` seconds after the last has left, or at once with
 `close()`. It is a daemon.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import os
 import socket
 import stat
@@ -33,16 +35,30 @@ _DEBUGGERS: Final = ("bdb", "pdb", "pydevd", "_pydevd_bundle")
 _OPEN_FILES: Final = "/dev/fd"
 
 
+class Standing(enum.Enum):
+    """How a loop stands still."""
+
+    BLOCKED = enum.auto()
+    """Something that it runs does not come to an end."""
+    STOPPED = enum.auto()
+    """It does not run just now, so that only who has said something waits for sure."""
+    ENDED = enum.auto()
+    """It is closed, and will never run again."""
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Standing:
+        if loop.is_closed():
+            return cls.ENDED
+        return cls.BLOCKED if loop.is_running() else cls.STOPPED
+
+
 class Watched(Protocol):
     """A far end that lives on a loop of the test's."""
 
     deadline: float | None
 
-    def cut_off(self, seconds: float, *, idle: bool) -> None:
-        """End what waits for it, from another thread: its loop has stood still for so long.
-
-        `idle` is whether the loop does not run at all, so that only who has said something waits for sure.
-        """
+    def cut_off(self, seconds: float, how: Standing) -> None:
+        """End what waits for it, from another thread: its loop has stood still for so long."""
         ...
 
 
@@ -168,10 +184,8 @@ class Watchdog:
             asked = pulse.asked
             if asked is None:
                 pulse.asked = now
-                try:
+                with contextlib.suppress(RuntimeError):  # it is closed, and gives no sign any more
                     watch.loop.call_soon_threadsafe(pulse.turned)
-                except RuntimeError:  # it is closed
-                    self._watches.pop(key, None)
                 continue
             patience = self._patience(watch.far_end)
             if patience is None or now - max(asked, watch.since) < patience or key not in self._watches:
@@ -179,7 +193,7 @@ class Watchdog:
             if _in_debugger(watch.thread):
                 pulse.asked = now  # the clock stands still there
             elif pulse.asked is not None:
-                watch.far_end.cut_off(patience, idle=not watch.loop.is_running())
+                watch.far_end.cut_off(patience, Standing.of(watch.loop))
 
 
 dog: Final = Watchdog()
