@@ -166,6 +166,19 @@ def test_reply_says_what_a_function_makes_of_the_last_message(near_end: Near) ->
     assert near.sent == ["aa", "a", b"x", b"y", "a"]
 
 
+@pytest.mark.parametrize(("gives", "silent"), [(None, "reply(answer)"), ([], "reply(answer)"), ("there", "")])
+def test_a_reply_that_gave_nothing_is_told_where_the_near_end_waits_on(gives: Any, silent: str) -> None:
+    def answer(message: Any) -> Any:
+        return gives
+
+    conversation = with_a_client(S().expect("a").reply(answer))
+    conversation.feed(Received("a"), 1.0)
+    conversation.feed(TimePassed(), 6.0)
+    [finding] = conversation.findings
+    assert isinstance(finding, Lingered)
+    assert finding.silent == silent
+
+
 @pytest.mark.parametrize(
     ("function", "problem"),
     [

@@ -29,6 +29,8 @@ EXAMPLES: list[tuple[Finding, str, str]] = [
     (findings.Unexpected(HERE, ["a"]), "said 'a' after the script's last step", ""),
     (findings.Unexpected(HERE, ["a", "b", "c"]), "said 'a' and 2 more after", ""),
     (findings.Unexpected(Place(step=ExpectClose()), ["a"]), "where it was expected to close", ""),
+    (findings.Unexpected(Place(total=0), ["a"]), "'a', and no step of a script is for it, nor has the test", ""),
+    (findings.Lingered(HERE, 5.0, silent="reply(f)"), "The script was over", "reply(f) gave None, or an empty list"),
     (findings.SaidEarly(HERE, "a", Send("b")), "said 'a' without waiting for 'b'", "leave strict=True out"),
     (findings.TimedOut(HERE, "say 'a'", 5.0), "Waited 5 s for the near end to say 'a'.", "raise the deadline"),
     (findings.TimedOut(Place(left=(Expect("a"), Send("b"))), "say 'a'", 0.5, b"x"), "Of it, b'x' had come", "'b'"),

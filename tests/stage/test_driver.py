@@ -362,10 +362,14 @@ async def test_what_a_framing_cannot_pack_is_the_tests_mistake_and_not_ours(dial
 async def test_a_packing_function_that_raises(dial: Any, only: Any) -> None:
     framing = framed_by(lambda data: len(data) or None, pack=lambda message: message / 2)  # type: ignore[operator]
     with pytest.raises(Failure, match="the framing's pack failed: TypeError") as caught:
-        async with TcpServer(Script(framing=framing).send("x")) as server:
-            dial(server)
+        async with TcpServer(Script(framing=framing).expect(b"hi").send("x")) as server:
+            dial(server).sendall(b"hi")
             await server.played()
-    assert isinstance(only(caught), FunctionFailed)
+    finding = only(caught)
+    assert isinstance(finding, FunctionFailed)
+    assert finding.given == "x"
+    assert server.transcripts[0].sent == []  # for it never was
+    assert "given     'x'" in str(caught.value)
 
 
 @pytest.mark.asyncio

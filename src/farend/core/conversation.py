@@ -176,6 +176,8 @@ class Conversation:
         self._end_taken = False
         self._close_sent = False
         self._can_speak = True
+        self._silent_reply = ""
+        """The name of the function that was to reply last, where it gave nothing to say."""
         self._unsayable: Reply | None = None
         """A reply that there was to give, when nothing could be said any more."""
         self.faults: tuple[Fault, ...] = ()
@@ -417,6 +419,12 @@ class Conversation:
             self._fail(finding)
         return self._out
 
+    def not_packed(self, payload: object, error: Exception, now: float) -> list[Command]:
+        """What was to be said was not: its framing could not make bytes of it."""
+        self.transcript.forget(Kind.SENT, payload)
+        problem = str(error) if isinstance(error, FramingError) else described(error)
+        return self.fail(FunctionFailed(self.place, "the framing's pack", problem, payload), now)
+
     def _refuse(self, finding: Finding, status: int) -> None:
         self._close_sent = True
         self._fail(finding)
@@ -477,7 +485,8 @@ class Conversation:
 
     def _linger(self, seconds: float, waiting: tuple[str, ...] = ()) -> None:
         rest, place = self._rest(), self._place()
-        self._fail(Unexpected(place, rest, True) if rest else Lingered(place, seconds, self.unscripted, waiting))
+        lingered = Lingered(place, seconds, self.unscripted, waiting, self._silent_reply)
+        self._fail(Unexpected(place, rest, True) if rest else lingered)
 
     def _waited_in_vain(self, event: Stalled) -> None:
         seconds, waiting = event.seconds, event.waiting
@@ -680,6 +689,7 @@ class Conversation:
             return False
         for payload in payloads:
             self._record(Send(payload, step.framing))
+        self._silent_reply = "" if payloads else _named(step.function)
         return True
 
     def _says_nothing(self, step: Reply) -> bool:
@@ -711,7 +721,6 @@ class Conversation:
 
     def _call(self, function: Callable[[Any], Any], argument: Any) -> list[Payload] | None:
         """What a function of the test's makes of a message, as payloads; None, and a finding, if it fails."""
-        name = f"reply({getattr(function, '__name__', function)})"
         try:
             answer = function(argument)
             if inspect.iscoroutine(answer):
@@ -720,7 +729,7 @@ class Conversation:
             answers = answer if isinstance(answer, list | tuple) else [] if answer is None else [answer]
             return [arguments.payload(one, "a reply") for one in answers]
         except Exception as error:  # the user's code may raise anything
-            self._fail(FunctionFailed(self._place(), name, described(error) + _raised_at(function, error)))
+            self._fail(FunctionFailed(self._place(), _named(function), described(error) + _raised_at(function, error)))
             return None
 
     def _record(self, command: Send | Close | Abort | Impair) -> None:
@@ -1055,6 +1064,11 @@ TRANSITIONS: Transitions = {
     State.OVER: {},
 }
 Conversation._transitions = TRANSITIONS
+
+
+def _named(function: object) -> str:
+    """A function that replies, as findings name it."""
+    return f"reply({getattr(function, '__name__', function)})"
 
 
 def _raised_at(function: Callable[[Any], Any], error: Exception) -> str:

@@ -162,8 +162,13 @@ class Unexpected(Finding):
         more = f" and {len(self.messages) - 1:,} more" if len(self.messages) > 1 else ""
         if self.unheard:
             return f"The near end said {printed(self.got)}{more}; no script was given, and nobody took the connection."
-        where = "where it was expected to close" if self.place.step is not None else "after the script's last step"
-        return f"The near end said {printed(self.got)}{more} {where}."
+        if self.place.step is not None:
+            where = " where it was expected to close"
+        elif self.place.total:
+            where = " after the script's last step"
+        else:
+            where = ", and no step of a script is for it, nor has the test received it"
+        return f"The near end said {printed(self.got)}{more}{where}."
 
     @property
     def advice(self) -> str:
@@ -225,12 +230,14 @@ class TimedOut(Finding):
 class Lingered(Finding):
     """The script was over, and the near end stayed, and was silent: perhaps it waits for more.
 
-    `unheard` tells that there was no script at all, and that nobody took the connection in hand.
+    `unheard` tells that there was no script at all, and that nobody took the connection in hand. `silent` is the name
+    of the function that was to reply last, where it gave nothing to say.
     """
 
     seconds: float
     unheard: bool = False
     waiting: tuple[str, ...] = ()
+    silent: str = ""
 
     @property
     def sentence(self) -> str:
@@ -248,6 +255,8 @@ class Lingered(Finding):
     def advice(self) -> str:
         if self.unheard:
             return _WITHOUT_A_SCRIPT
+        if self.silent:
+            return f"{self.silent} gave None, or an empty list, so nothing was said: does it lack a `return`?"
         if self.waiting:
             return f"If it is to hear more, the script lacks a step. {standstill(self.waiting)}"
         return (
@@ -441,10 +450,14 @@ class TooLarge(Finding):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FunctionFailed(Finding):
-    """A function of the test's (in reply(), or of a framing) raised, or gave what cannot be said."""
+    """A function of the test's (in reply(), or of a framing) raised, or gave what cannot be said.
+
+    `given` is what it was given; None where that was what came last.
+    """
 
     function: str
     problem: str
+    given: object = None
 
     @property
     def sentence(self) -> str:

@@ -184,9 +184,9 @@ def _connection(finding: UnexpectedConnection, room: int) -> Iterator[Line]:
 
 
 def _function(finding: FunctionFailed, room: int) -> Iterator[Line]:
-    last = _last(finding.place.transcript, Kind.RECEIVED)
-    if last is not None:
-        yield row("given", shown(last, room - LABEL))
+    given = _last(finding.place.transcript, Kind.RECEIVED) if finding.given is None else finding.given
+    if given is not None:
+        yield row("given", shown(given, room - LABEL))
 
 
 def _last_sent(finding: Finding, room: int) -> Iterator[Line]:

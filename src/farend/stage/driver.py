@@ -41,7 +41,7 @@ from farend.core.events import (
 from farend.core.faults import TCP_FAR_END, WEBSOCKET_FAR_END, Ability, Direction, Fault, check_able
 from farend.core.faults import How as Cut
 from farend.core.findings import Finding, FunctionFailed, InternalError, NotReading
-from farend.core.framing import Framing, FramingError
+from farend.core.framing import Framing
 from farend.core.journal import Attempt
 from farend.core.matchers import described
 from farend.core.messages import CONTROL, Handshake, OnWire
@@ -109,7 +109,7 @@ class Stage(Protocol):
 
 
 class _PackError(Exception):
-    """A framing could not make bytes of what is to be said."""
+    """A framing could not make bytes of what is to be said; with that, and with what it raised."""
 
 
 class _Nobody:
@@ -405,14 +405,14 @@ class Driver(asyncio.Protocol):
         if not self.begun:
             self.transport.abort()
             raise error
-        place = self.conversation.place
+        place, now = self.conversation.place, self._loop.time()
         if isinstance(error, _PackError):
-            finding: Finding = FunctionFailed(place, "the framing's pack", error.args[0])
+            payload, problem = error.args
+            self.conversation.not_packed(payload, problem, now)
         elif isinstance(error, FaultError):
-            finding = FunctionFailed(place, "fault()", str(error))
+            self.conversation.fail(FunctionFailed(place, "fault()", str(error)), now)
         else:
-            finding = InternalError(place, described(error))
-        self.conversation.fail(finding, self._loop.time())
+            self.conversation.fail(InternalError(place, described(error)), now)
         self._abort(Abort())
 
     def _script_extended(self) -> None:
@@ -426,7 +426,7 @@ class Driver(asyncio.Protocol):
         try:
             raw = self._wire.say(command)
         except Exception as error:  # a packing function of the test's may raise anything
-            raise _PackError(str(error) if isinstance(error, FramingError) else described(error)) from error
+            raise _PackError(command.payload, error) from error
         # Only what is a message of its own may come twice, or later than others.
         payload = command.payload
         is_message = type(payload) in _PLAIN or not isinstance(payload, _NO_MESSAGES)

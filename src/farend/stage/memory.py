@@ -16,9 +16,7 @@ from farend.core.commands import Abort, Accept, Close, Command, Continue, Send, 
 from farend.core.conversation import Conversation, State
 from farend.core.events import Connected, Ended, Event, How, Quiet, Received, TimePassed, WritingResumed
 from farend.core.faults import NO_WIRE
-from farend.core.findings import Finding, FunctionFailed
-from farend.core.framing import FramingError
-from farend.core.matchers import described
+from farend.core.findings import Finding
 from farend.core.messages import Fragments, OnWire, printed
 from farend.core.script import Script
 from farend.core.steps import Repeat, forever, walk
@@ -219,9 +217,7 @@ class _Side:
         try:
             self.peer._bytes += self._wire.say(command)
         except Exception as error:  # a packing function of the test's may raise anything
-            problem = str(error) if isinstance(error, FramingError) else described(error)
-            finding = FunctionFailed(self.conversation.place, "the framing's pack", problem)
-            self._execute(self.conversation.fail(finding, self._stage.now))
+            self._execute(self.conversation.not_packed(command.payload, error, self._stage.now))
 
     def _close(self, command: Close) -> None:
         if self.conversation.stream:
