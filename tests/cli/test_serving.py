@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from click.testing import CliRunner
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from farend import Script, TapeReader, TcpServer
@@ -93,6 +94,23 @@ def test_replay_tells_what_was_found(run, tape):
     assert result.exit_code == 1
     assert "Expected 'hello', got 'goodbye'" in result.output
     assert result.output.endswith("1 connection, 1 finding.\n")
+
+
+@pytest.mark.parametrize("command", ["replay", "serve"])
+def test_what_was_found_is_told_as_json_with_what_was_expected_and_what_came(run, tape, command):
+    def other(port):
+        with connect(f"ws://127.0.0.1:{port}") as client:
+            client.send("hallo")
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=PATIENCE)
+        if command == "serve":
+            end(port)
+
+    result = run(other, command, tape, "--json")
+    assert result.exit_code == 1, result.output
+    _, finding, _ = map(json.loads, result.output.splitlines())
+    assert (finding["event"], finding["kind"], finding["step"]) == ("finding", "Mismatch", 2)
+    assert (finding["expected"], finding["got"]) == ("'hello'", "'hallo'")
 
 
 def test_ctrl_c_ends_a_replay_that_nobody_came_to(run, tape):

@@ -269,24 +269,7 @@ class Voice:
 
             print_screen(findings)
             return
+        from farend.cli.findings import as_json
+
         for finding in findings:
-            place = finding.place
-            self.say(
-                "",
-                "finding",
-                kind=type(finding).__name__,
-                sentence=finding.sentence,
-                advice=finding.advice,
-                connection=place.connection,
-                step=place.number,
-                changes=_changes(finding),
-            )
-
-
-def _changes(finding: Any) -> list[dict[str, Any]]:
-    """What differs in it, by path."""
-    changes: Sequence[Any] | None = getattr(finding, "changes", None)
-    if changes is None and getattr(finding, "candidates", None):
-        changes = finding.nearest.difference.changes
-    changes = changes or ()
-    return [{"path": one.path, "what": one.what, "expected": one.expected, "got": one.got} for one in changes]
+            self.say("", "finding", **as_json(finding))

@@ -46,14 +46,18 @@ def brief(difference: Difference, room: int) -> list[Line]:
     return [_expected(difference, room), _got(difference, room), *_because(difference, room)]
 
 
-def _expected(difference: Difference, room: int) -> Line:
-    expected = difference.expected
-    described = difference.kind in IN_WORDS
-    prefix = "json " if difference.kind in ("json", "not json") else ""
+def expected(difference: Difference, room: int) -> str:
+    """What was expected, in at most `room` characters."""
+    value = difference.expected
     # The kinds in words hold the matcher's description, which is no value to be quoted.
-    if described and isinstance(expected, str):
-        return row("expected", fitted(expected, room - LABEL), "expected")
-    return row("expected", prefix + shown(expected, room - LABEL - len(prefix)), "expected")
+    if difference.kind in IN_WORDS and isinstance(value, str):
+        return fitted(value, room)
+    prefix = "json " if difference.kind in ("json", "not json") else ""
+    return prefix + shown(value, room - len(prefix))
+
+
+def _expected(difference: Difference, room: int) -> Line:
+    return row("expected", expected(difference, room - LABEL), "expected")
 
 
 def _got(difference: Difference, room: int) -> Line:
