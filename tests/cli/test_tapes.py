@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from websockets.sync.client import connect
 
-from farend import TapeWriter
+from farend import Plan, Script, TapeWriter, WebSocketServer
 from farend.cli import COMMANDS, main
 from farend.tape.format import Kind, Line
 
@@ -164,8 +164,31 @@ def test_verify_of_nobody_cannot_tell(run, tape):
     result = run("verify", tape, "ws://127.0.0.1:1")
     assert result.exit_code == 2
     assert "nobody listens" in result.output
+    assert result.output.endswith("\nIt could not be found out whether the server is as on the tape.\n")
     assert run("verify", tape, "http://127.0.0.1:1").exit_code == 2
     assert "'Name: value'" in run("verify", tape, "--header", "nothing").output
+
+
+@pytest.mark.parametrize("how", [[], ["--drift"], ["--shape"]])
+def test_verify_of_nobody_is_neither_ok_nor_not(run, tape, how):
+    result = run("verify", tape, "ws://127.0.0.1:1", "--json", *how)
+    finding, told = map(json.loads, result.output.splitlines())
+    assert (finding["kind"], finding["advice"]) == ("NotConnected", "")
+    assert (result.exit_code, told["event"], told["ok"], told["findings"]) == (2, "result", None, 1)
+    assert "not as on the tape" not in run("verify", tape, "ws://127.0.0.1:1", *how).output
+
+
+@pytest.mark.parametrize("how", [[], ["--drift"]])
+def test_verify_of_who_is_gone_after_it_said_something_else(run, tape, how):
+    """One connection tells that the server is not as on the tape, whatever the other would have told."""
+    second = [line.replace('"connection":1', '"connection":2') for line in LINES[1:]]
+    tape.write_text("\n".join([*LINES[:2], second[0], *LINES[2:], *second[1:]]) + "\n")
+    with WebSocketServer(Plan().play(Script().expect(str).send("other").close()).refuse()) as server:
+        result = run("verify", tape, server.url, *how)
+        server.close(check=None)
+    assert "nobody listens" in result.output
+    assert result.exit_code == 1, result.output
+    assert "not as on the tape" in result.output
 
 
 def test_show(run, tape):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from farend.cli import options
-from farend.core.findings import NotConnected
+from farend.core.findings import Finding, NotConnected
 from farend.core.messages import counted
 from farend.errors import Failure
 
 EXAMPLES_OF_EACH = 3
 """Messages that are named for each place that differs."""
+_STATUSES: Final = {True: 0, False: 1, None: options.CANNOT}
+_UNKNOWN: Final = "It could not be found out whether the server is as on the tape."
 
 
 @click.command(
@@ -67,14 +70,22 @@ def verify(
                 )
             except Failure as failure:
                 voice.findings(failure.findings)
-                voice.say("The server is not as on the tape.", "result", ok=False, findings=len(failure.findings))
-                unknown = any(isinstance(finding, NotConnected) for finding in failure.findings)
-                sys.exit(options.CANNOT if unknown else 1)
+                same = _same(failure.findings)
+                text = _UNKNOWN if same is None else "The server is not as on the tape."
+                voice.say(text, "result", ok=same, findings=len(failure.findings))
+                sys.exit(_STATUSES[same])
     except KeyboardInterrupt:
         click.echo("\nStopped.", err=True)
         sys.exit(130)
     _tell(voice, outcome)
-    sys.exit(0 if outcome.same else 1)
+    sys.exit(_STATUSES[_same(outcome.findings)])
+
+
+def _same(findings: Sequence[Finding]) -> bool | None:
+    """Whether the server was as on the tape; None where that could not be found out, for nobody could be asked."""
+    if findings and all(isinstance(finding, NotConnected) for finding in findings):
+        return None
+    return not findings
 
 
 def _tell(voice: options.Voice, outcome: Any) -> None:
@@ -90,10 +101,11 @@ def _tell(voice: options.Voice, outcome: Any) -> None:
         others = [one for one in outcome.findings if one not in outcome.drifts]
         if others:
             voice.findings(others)
-    verdict = "as on the tape" if outcome.same else "not as on the tape"
-    text = f"{counted(outcome.connections, 'connection')}, {counted(outcome.messages, 'message')}: {verdict}."
+    same = _same(outcome.findings)
+    text = f"{counted(outcome.connections, 'connection')}, {counted(outcome.messages, 'message')}: "
+    text += "as on the tape." if same else "not as on the tape."
     facts = {"connections": outcome.connections, "messages": outcome.messages, "findings": len(outcome.findings)}
-    voice.say(text, "result", ok=outcome.same, **facts)
+    voice.say(_UNKNOWN if same is None else text, "result", ok=same, **facts)
 
 
 def _header(text: str) -> tuple[str, str]:
