@@ -125,7 +125,7 @@ def test_a_tape_that_is_there_is_not_replaced_unasked(tape):
     ("arguments", "text"),
     [
         (["http://x"], "write ws://x"),
-        (["ws://x", "--host", "nowhere"], "host='nowhere' is no address of this machine"),
+        (["ws://x", "--host", "nowhere"], "--host 'nowhere' is no address of this machine"),
         (["ws://x", "--redact", "-"], "'-' is no name of a secret"),
         (["wss://x", "--ca-file", "/nowhere/ca.pem"], "/nowhere/ca.pem holds no certificates: No such file"),
         (["ws://x", "--port-file", "/nowhere/port"], "/nowhere/port cannot be written: No such file"),

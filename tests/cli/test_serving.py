@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
 import signal
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
@@ -17,6 +19,7 @@ from websockets.sync.client import connect
 
 from farend import Script, TapeReader, TcpServer
 from farend.cli import main, options
+from farend.stage import tls
 
 LINES = [
     '{"tape":1,"wire":"websocket"}',
@@ -185,7 +188,7 @@ def test_record_with_tls_and_an_authority_to_trust(run, tmp_path):
         (("--tls", "--ca-to", "/nowhere/ca.pem"), "/nowhere/ca.pem cannot be written: No such file"),
         (("--port-file", "/nowhere/port"), "/nowhere/port cannot be written: No such file"),
         (("--deadline", "soon"), "--deadline takes a number of seconds above 0, or 'none', not 'soon'"),
-        (("--host", "nowhere"), "host='nowhere' is no address of this machine"),
+        (("--host", "nowhere"), "--host 'nowhere' is no address of this machine"),
         (("--ignore", "id"), "id"),
     ],
 )
@@ -195,3 +198,64 @@ def test_what_cannot_be_done_is_told_with_2(tape, command, arguments, told):
     assert result.exit_code == 2, result.output
     assert result.output.splitlines()[-1].startswith("Error: ")
     assert told in result.output
+
+
+@pytest.fixture
+def listens(tape, tmp_path):
+    """What each command that listens is called with."""
+    anywhere = "ws://127.0.0.1:1"
+    return {
+        "serve": ["serve", tape],
+        "replay": ["replay", tape],
+        "record": ["record", anywhere, "--tape", tmp_path / "new.jsonl"],
+        "proxy": ["proxy", anywhere],
+        "check-client": ["check-client", "--only", "rsv2"],
+    }
+
+
+@pytest.mark.parametrize("command", ["serve", "replay", "record", "proxy", "check-client"])
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("192.0.2.1", "192.0.2.1 is no address of this machine; leave --host out to listen on 127.0.0.1"),
+        ("nowhere", "--host 'nowhere' is no address of this machine: "),
+    ],
+)
+def test_a_host_is_told_of_as_the_option_that_it_is(listens, command, host, told):
+    client = ["--", "true", "{url}"] if command == "check-client" else []
+    result = CliRunner().invoke(main, [*map(str, listens[command]), "--host", host, *client])
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith(f"Error: {told}")
+
+
+@pytest.mark.parametrize("command", ["serve", "replay", "record", "proxy"])
+def test_a_port_is_told_of_as_the_option_that_it_is(listens, command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(main, [*map(str, listens[command]), "--port", str(port)])
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: port {port} on 127.0.0.1 is taken: another program, or another far end, listens there. "
+        "Leave --port out, and give your client the port that is printed\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "replay", "record", "proxy"])
+def test_a_port_for_root_alone_is_told_of_as_an_option(listens, command, monkeypatch):
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("farend.stage.listening.Listener.bind", refused)
+    result = CliRunner().invoke(main, [*map(str, listens[command]), "--port", "80"])
+    assert result.exit_code == 2
+    assert result.output.endswith("Leave --port out, or take one above 1023\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "replay", "record", "proxy"])
+def test_tls_is_told_of_as_the_option_that_it_is(listens, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    monkeypatch.setattr("farend.stage.tls.authority", tls.authority.__wrapped__)  # one may have been made before
+    monkeypatch.setattr("farend.stage.tls.server_context", tls.server_context.__wrapped__)
+    result = CliRunner().invoke(main, [*map(str, listens[command]), "--tls"])
+    assert result.exit_code == 2, result.output
+    assert result.output.startswith("Error: --tls needs trustme"), result.output

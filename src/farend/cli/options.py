@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
-from farend.errors import FarendError, TapeTorn
+from farend.errors import AddressError, FarendError, MissingExtra, TapeTorn
 from farend.tape.format import MAX_LINE
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 TAPE: Final = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+_OF_LISTENING: Final = (AddressError, MissingExtra)
+_ARGUMENTS: Final = (
+    (re.compile(r"(?<!\S)(host|port)=(?=\s)"), r"--\1"),
+    (re.compile(r"(?<!\S)(host|port)=(?=\S)"), r"--\1 "),
+    (re.compile(r"(?<!\S)tls=True(?!\S)"), "--tls"),
+    (re.compile(r"the far end's \.port\b"), "the port that is printed"),
+)
+"""How errors name the arguments of far ends that listen, and what these are on the command line."""
 CANNOT: Final = 2
 """The exit status of what cannot be done; 1 is for what was found."""
 
@@ -197,8 +206,22 @@ def _told_warning(message: Warning | str, *_: object) -> None:
 
 
 def text(error: BaseException) -> str:
-    """An error without its number."""
-    return str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
+    """An error without its number, in the words of the command line."""
+    told = str(error.args[1]) if isinstance(error, OSError) and len(error.args) > 1 else str(error)
+    return _in_options(told) if isinstance(error, _OF_LISTENING) else told
+
+
+def _in_options(text: str) -> str:
+    """What is written for those who call `farend.TcpServer(host=…)`, for those who write `--host`.
+
+    >>> _in_options("port 80 is taken. Leave port= out, and give your client the far end's .port")
+    'port 80 is taken. Leave --port out, and give your client the port that is printed'
+    >>> _in_options("host='nowhere' is no address of this machine")
+    "--host 'nowhere' is no address of this machine"
+    """
+    for argument, option in _ARGUMENTS:
+        text = argument.sub(option, text)
+    return text
 
 
 def cannot(text: str) -> NoReturn:
