@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from farend import Script, TapeReader, TcpServer
 from farend.cli import main, options
 from farend.stage import tls
+from farend.tape.format import MAX_LINE
 
 LINES = [
     '{"tape":1,"wire":"websocket"}',
@@ -259,3 +260,23 @@ def test_tls_is_told_of_as_the_option_that_it_is(listens, command, monkeypatch):
     result = CliRunner().invoke(main, [*map(str, listens[command]), "--tls"])
     assert result.exit_code == 2, result.output
     assert result.output.startswith("Error: --tls needs trustme"), result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--strict"], "--strict"),
+        (["--ignore", "$.id"], "--ignore"),
+        (["--no-correlate", "--lines"], "--no-correlate, --lines"),
+        (["--max-line", str(MAX_LINE), "--allow-unplayed", "*ping*"], "--allow-unplayed, --max-line"),
+    ],
+)
+def test_serve_refuses_for_a_script_what_only_a_tape_has(tmp_path, given, named):
+    script = tmp_path / "server.py"
+    script.write_text("raise AssertionError('not run')")
+    result = CliRunner().invoke(main, ["serve", str(script), "--tcp", *given])
+    assert result.exit_code == 2
+    assert result.output == (
+        f"Error: {script} is a script, and {named} is for a tape alone: how it is read and compared. Leave that out, "
+        "and write into the script's steps what the client may say\n"
+    )

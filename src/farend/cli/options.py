@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from farend.errors import AddressError, FarendError, MissingExtra, TapeTorn
 from farend.tape.format import MAX_LINE
@@ -39,21 +40,6 @@ CANNOT: Final = 2
 """The exit status of what cannot be done; 1 is for what was found."""
 
 
-def rules(command: F) -> F:
-    """The options that say how strictly a tape is compared; the command gets them as `rules`, for `replay`."""
-    return _gathered(
-        command,
-        "rules",
-        _rules,
-        click.option("--ignore", multiple=True, metavar="PATH", help="A place in JSON that may hold anything: '$.id'."),
-        click.option("--strict", is_flag=True, help="The order of both directions, and all ends, as on the tape."),
-        click.option("--no-correlate", is_flag=True, help="Ids of a random shape have to be those of the tape."),
-        click.option("--allow-unplayed", multiple=True, metavar="TEXT", help="What may be left out: '*ping*'."),
-        click.option("--lines", is_flag=True, help="On TCP: messages are lines (else bytes are just bytes)."),
-        max_line,
-    )
-
-
 def max_line(command: F) -> F:
     """`--max-line`."""
     return click.option(
@@ -63,6 +49,36 @@ def max_line(command: F) -> F:
         metavar="BYTES",
         help="The longest line of a tape that is read; 64 MiB unless set.",
     )(command)
+
+
+_OF_A_TAPE: Final = (
+    click.option("--ignore", multiple=True, metavar="PATH", help="A place in JSON that may hold anything: '$.id'."),
+    click.option("--strict", is_flag=True, help="The order of both directions, and all ends, as on the tape."),
+    click.option("--no-correlate", is_flag=True, help="Ids of a random shape have to be those of the tape."),
+    click.option("--allow-unplayed", multiple=True, metavar="TEXT", help="What may be left out: '*ping*'."),
+    click.option("--lines", is_flag=True, help="On TCP: messages are lines (else bytes are just bytes)."),
+    max_line,
+)
+
+
+def rules(command: F) -> F:
+    """The options that say how strictly a tape is compared; the command gets them as `rules`, for `replay`."""
+    return _gathered(command, "rules", _rules, *_OF_A_TAPE)
+
+
+def no_rules(script: Path) -> None:
+    """Leave, with what they are for, where some of the options of `rules` were given, and a script is played."""
+    context = click.get_current_context()
+    given = [
+        one.opts[0]
+        for one in _parameters(_OF_A_TAPE)
+        if one.name is not None and context.get_parameter_source(one.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        cannot(
+            f"{script} is a script, and {', '.join(given)} is for a tape alone: how it is read and compared. Leave "
+            "that out, and write into the script's steps what the client may say"
+        )
 
 
 def _rules(

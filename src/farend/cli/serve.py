@@ -41,13 +41,15 @@ def serve(
     """Play a script, or a tape, to whoever connects, until Ctrl-C.
 
     The address is printed, and the port written to --port-file once clients can connect. A tape begins anew for those
-    who come when it is over. What went wrong is told at the end.
+    who come when it is over; --ignore to --max-line say how it is read and compared, and are for tapes alone. What
+    went wrong is told at the end.
     """
     from farend.cli.serving import run
 
     with options.told_errors():
         common: dict[str, Any] = {"host": where.host, "port": where.port, "tls": where.tls, "deadline": deadline}
         if what.suffix == ".py":
+            options.no_rules(what)
             server = _scripted(_found(what, name), tcp, common)
         else:
             from farend.dialects.replay import replay
