@@ -117,6 +117,22 @@ def test_what_was_found_is_told_as_json_with_what_was_expected_and_what_came(run
     assert (finding["expected"], finding["got"]) == ("'hello'", "'hallo'")
 
 
+def test_half_a_character_in_json_is_told_as_json(run, tape):
+    tape.write_text(tape.read_text().replace('"text":"hello"', '"json":{"name": "x"}'))
+
+    def other(port):
+        with connect(f"ws://127.0.0.1:{port}") as client:
+            client.send('{"name": "\\ud800"}')
+            with pytest.raises(ConnectionClosed):
+                client.recv(timeout=PATIENCE)
+
+    result = run(other, "replay", tape, "--json")
+    assert result.exit_code == 1, result.exception
+    finding = json.loads(result.output.splitlines()[1])
+    assert finding["changes"] == [{"path": "$.name", "what": "changed", "expected": "x", "got": "\ud800"}]
+    assert run(other, "replay", tape).exit_code == 1
+
+
 def test_ctrl_c_ends_a_replay_that_nobody_came_to(run, tape):
     result = run(end, "replay", tape, "--json")
     assert result.exit_code == 1

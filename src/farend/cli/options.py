@@ -36,6 +36,7 @@ _ARGUMENTS: Final = (
     (re.compile(r"the far end's \.port\b"), "the port that is printed"),
 )
 """How errors name the arguments of far ends that listen, and what these are on the command line."""
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 CANNOT: Final = 2
 """The exit status of what cannot be done; 1 is for what was found."""
 
@@ -289,6 +290,11 @@ def signalled(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
                 loop.remove_signal_handler(number)
 
 
+def _escaped(surrogate: re.Match[str]) -> str:
+    """Half of a character, which JSON may hold and UTF-8 cannot, as JSON writes it."""
+    return f"\\u{ord(surrogate[0]):04x}"
+
+
 class Voice:
     """Says things to a person, or to a program: `machine` is one JSON object a line on standard output."""
 
@@ -297,8 +303,8 @@ class Voice:
 
     def say(self, text: str, event: str, **facts: Any) -> None:
         """Say it, at once: `text` to a person, the facts of the event to a program."""
-        told = json.dumps({"event": event, **facts}, default=str, ensure_ascii=False)
-        click.echo(told if self.machine else text)
+        told = json.dumps({"event": event, **facts}, default=str, ensure_ascii=False) if self.machine else text
+        click.echo(_SURROGATES.sub(_escaped, told))
         sys.stdout.flush()
 
     def findings(self, findings: Sequence[Any]) -> None:
