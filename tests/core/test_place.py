@@ -121,6 +121,22 @@ def test_branches_go_at_their_own_pace() -> None:
     assert heads(line) == ["end"]
 
 
+def test_what_is_left_of_a_group_leaves_out_what_was_played() -> None:
+    line = Line(S().any_order(S().expect("a").send("1"), S().expect("b").repeat(2, S().expect("c"))).steps)
+    assert line.inside() == ()
+    line.advance(at_once, owed)
+    assert [(part.label, part.at) for part in line.inside()] == [("branch a", 0), ("branch b", 0)]
+    take(line, "a")
+    assert [part.label for part in line.inside()] == ["branch b"]
+    take(line, "b")
+    take(line, "c")
+    [branch] = line.inside()
+    assert branch.at == 1
+    assert [(part.label, part.at) for part in branch.inside] == [("round 2 of 2", 0)]
+    take(line, "c")
+    assert line.inside() == ()
+
+
 def test_a_line_may_grow_at_its_end() -> None:
     steps: list[Step] = [Expect("a")]
     line = Line(steps)

@@ -488,6 +488,9 @@ def test_a_checked_with_block_raises():
     [finding] = raised.value.findings
     assert isinstance(finding, EndedEarly)
     assert finding.place.number == 1
+    assert not finding.place.left  # the commands went on, and were played to their end
+    assert "expected  anything" in str(raised.value)
+    assert "Steps left" not in str(raised.value)
 
 
 def test_a_checked_with_block_waits_for_the_end():

@@ -176,8 +176,9 @@ Connection 1 (→ said by the near end, ← by the far end):
 
 Steps left (2 of 3):
   > 2. repeat 3 times
-       1. expect 'tick'
-       2. send 'tock'
+       round 2 of 3
+       > 1. expect 'tick'
+         2. send 'tock'
     3. close"""
     )
 

@@ -950,6 +950,7 @@ class Conversation:
             path=top.path() if top.child is not None else "",
             step=self._steps[top.at] if top.at < len(self._steps) else None,
             left=self._left(),
+            inside=top.inside(),
             script=self.script,
             transcript=self.transcript,
             far_end=self.far_end,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from farend.core.events import Ended
     from farend.core.journal import Journal
+    from farend.core.place import Left
     from farend.core.script import Script
     from farend.core.steps import Step
     from farend.core.transcript import Transcript
@@ -47,8 +48,9 @@ class Place:
     """Where in a conversation something happened.
 
     `number` is the step's, from 1, and `total` how many the script has (top level); `path` tells the
-    way into groups. `left` holds the steps that were not played, the one in question first. `journal` has the
-    attempts to connect, where a plan says what they meet.
+    way into groups. `left` holds the steps that were not played, the one in question first, where that did not go on
+    all the same; `inside` has what is left of that one, where it is a group. `journal` has the attempts to connect,
+    where a plan says what they meet.
     """
 
     connection: int = 0
@@ -57,6 +59,7 @@ class Place:
     path: str = ""
     step: Step | None = None
     left: Sequence[Step] = ()
+    inside: tuple[Left, ...] = ()
     script: Script | None = None
     transcript: Transcript | None = None
     far_end: str = ""

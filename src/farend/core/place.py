@@ -23,6 +23,7 @@ from farend.core.steps import (
     Reply,
     Step,
     acts_first,
+    branch_name,
     forever,
     walk,
 )
@@ -47,6 +48,18 @@ class Head(NamedTuple):
         for line, at, child in self.route:
             line.at, line.child, line.touched = at, child, True
         line.at += 1
+
+
+class Left(NamedTuple):
+    """What is left of a list of steps inside of a group: those from `at` on; `inside` has more of the first of them.
+
+    `label` tells which branch it is, or which round; it may be empty.
+    """
+
+    label: str
+    steps: Sequence[Step]
+    at: int
+    inside: tuple[Left, ...]
 
 
 class Line:
@@ -146,6 +159,14 @@ class Line:
             return str(self.at + 1)
         return f"{self.at + 1}{self.child.path()}"
 
+    def inside(self) -> tuple[Left, ...]:
+        """What is left of the group that is played; empty where none is."""
+        return () if self.child is None else self.child.left()
+
+    def left(self, label: str = "") -> Left:
+        """What is left of a line inside of a group, as it is now."""
+        return Left(label, self.steps, self.at, self.inside())
+
 
 class Branches:
     """An `AnyOrder` being played."""
@@ -181,7 +202,10 @@ class Branches:
 
     def path(self) -> str:
         index, line = next(((i, x) for i, x in enumerate(self.lines) if not x.finished), (0, self.lines[0]))
-        return f", branch {chr(ord('a') + index % 26)}, step {line.path()}"
+        return f", {branch_name(index)}, step {line.path()}"
+
+    def left(self) -> tuple[Left, ...]:
+        return tuple(line.left(branch_name(index)) for index, line in enumerate(self.lines) if not line.finished)
 
 
 class Rounds:
@@ -236,6 +260,12 @@ class Rounds:
     def path(self) -> str:
         return f", round {self.done + 1}, step {self.line.path()}"
 
+    def left(self) -> tuple[Left, ...]:
+        if not self.done and not self.line.touched:
+            return (self.line.left(),)
+        of = "" if self.step.times == forever else f" of {self.step.times:,}"
+        return (self.line.left(f"round {self.done + 1:,}{of}"),)
+
 
 class Once:
     """An `Optional` being played, or the steps that stand for an `ExpectReply`."""
@@ -270,6 +300,9 @@ class Once:
 
     def path(self) -> str:
         return f", step {self.line.path()}"
+
+    def left(self) -> tuple[Left, ...]:
+        return (self.line.left(),)
 
 
 Group: TypeAlias = Branches | Rounds | Once

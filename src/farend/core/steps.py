@@ -243,13 +243,18 @@ def title(step: Step) -> str:
     return _TITLES[type(step)](step)
 
 
+def branch_name(index: int) -> str:
+    """What a branch of `any_order` is called: `branch a`."""
+    return f"branch {chr(ord('a') + index % 26)}"
+
+
 def listing(steps: Iterable[Step], start: int = 1, indent: str = "  ") -> Iterator[str]:
     """The steps, a numbered line each, groups with their inner steps below them."""
     for number, step in enumerate(steps, start):
         yield f"{indent}{number}. {title(step)}"
         if isinstance(step, AnyOrder):
             for index, branch in enumerate(step.branches):
-                yield f"{indent}   branch {chr(ord('a') + index % 26)}"
+                yield f"{indent}   {branch_name(index)}"
                 yield from listing(branch, 1, indent + "     ")
         elif isinstance(step, Repeat | Optional):
             yield from listing(step.steps, 1, indent + "   ")

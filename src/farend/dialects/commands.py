@@ -249,7 +249,7 @@ class CommandServer(TcpServer):
             number=number,
             total=len(script),
             step=script.steps[number - 1],
-            left=tuple(script.steps[number - 1 :]),
+            left=conversation.place.left,  # the commands went on
             script=script,
             transcript=conversation.transcript,
             far_end=self.name,

@@ -122,8 +122,9 @@ def _ended_early(finding: EndedEarly, room: int) -> Iterator[Line]:
 
 
 def _next(finding: Finding, room: int) -> Iterator[Line]:
-    """The step that was next."""
-    for step in finding.place.left[:1]:
+    """The step that was next, though it may have been played since."""
+    place = finding.place
+    for step in place.left[:1] if place.step is None else (place.step,):
         said = title(step)
         label, look = ("expected", "expected") if said.startswith("expect ") else ("next", "plain")
         yield row(label, fitted(said.removeprefix("expect "), room - LABEL), look)  # type: ignore[arg-type]

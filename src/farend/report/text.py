@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Final
 from farend.core.findings import Finding, Mismatch, Place
 from farend.core.journal import Journal
 from farend.core.messages import counted, printed
-from farend.core.steps import Step, listing, title
+from farend.core.steps import title
 from farend.core.transcript import Transcript
 from farend.report.body import body, brief
 from farend.report.conversation import around, conversation_text
 from farend.report.hints import hints
+from farend.report.left import left_title, steps_left
 from farend.report.line import Line, Look, fitted, indented, visible, wrapped
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ TAIL: Final = 12
 """Entries of the transcript that lead up to the first finding; half as many for each other connection."""
 ATTEMPTS: Final = 8
 """Attempts to connect that a screen shows, the last ones."""
-STEPS: Final = 8
-"""Lines of the steps left."""
 
 _COLOURS: Final[dict[Look, str]] = {
     "plain": "",
@@ -204,7 +203,7 @@ class _Told:
         facts = [*_rest_of_sentence(finding, self.width - 2), *body(finding, self.width - 2)]
         yield from _section("", [*facts, *self._advice(finding), *_to_paste(finding), *_same(same)])
         yield from self._conversation(finding, self.tail)
-        yield from _section(_left_title(finding.place), _steps_left(finding.place, STEPS, self.width - 2))
+        yield from _section(left_title(finding.place), steps_left(finding.place, self.width - 2))
         yield from _section("Attempts to connect:", _attempts(finding.place.journal, self.width - 2))
 
     def other(self, finding: Finding, number: str, same: Sequence[int] = ()) -> Iterator[Line]:
@@ -296,30 +295,3 @@ def _attempts(journal: Journal | None, room: int) -> list[Line]:
     lines = [Line(f"… {counted(first, 'earlier attempt')}", "quiet")] if first else []
     numbered = islice(enumerate(journal.lines(), 1), first, None)
     return [*lines, *(Line(fitted(f"{number}. {line}", room)) for number, line in numbered)]
-
-
-def _left_title(place: Place) -> str:
-    return f"Steps left ({len(place.left):,} of {place.total:,}):"
-
-
-def _steps_left(place: Place, most: int, room: int) -> list[Line]:
-    """The first of the steps that were not played, with a sign at the one in question."""
-    lines: list[Line] = []
-    told = 0
-    for number, step in enumerate(place.left, max(place.number, 1)):
-        if len(lines) >= most:
-            break
-        lines += _step(step, number, room, "> " if place.step is not None and not told else "  ")
-        told += 1
-    if told < len(place.left):
-        lines.append(Line(f"… and {len(place.left) - told:,} more", "quiet"))
-    return lines
-
-
-def _step(step: Step, number: int, room: int, sign: str) -> Iterator[Line]:
-    # Groups can be as long as scripts.
-    first, *inner = islice(listing([step], number), STEPS + 1)
-    yield Line(fitted(sign + first.removeprefix("  "), room))
-    yield from (Line(fitted(line, room)) for line in inner[: STEPS - 1])
-    if len(inner) >= STEPS:
-        yield Line("     …", "quiet")
