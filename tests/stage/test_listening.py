@@ -104,8 +104,10 @@ def test_a_unix_socket_is_there_and_gone(folder: Path) -> None:
 def test_a_unix_socket_that_cannot_be_made(folder: Path, name: str, text: str) -> None:
     """Bad input: a path that is not there."""
     (folder / "here").touch()
-    with pytest.raises(AddressError, match=text):
+    with pytest.raises(AddressError, match=text) as caught:
         TcpServer(unix_path=folder / name).start()
+    assert caught.value.errno
+    assert "None" not in str(caught.value)
 
 
 def test_a_path_that_somebody_else_took_away(folder: Path) -> None:

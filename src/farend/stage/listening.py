@@ -78,7 +78,8 @@ def _listen_on_path(path: str) -> Listener:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise AddressError(error.errno, _why_not_path(error, path)) from None
+        # Python itself refuses a path that is too long, and gives no number.
+        raise AddressError(error.errno or errno.ENAMETOOLONG, _why_not_path(error, path)) from None
     return sock
 
 
