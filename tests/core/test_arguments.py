@@ -77,6 +77,16 @@ def test_what_cannot_be_said_is_told(given: Any, error: type[Exception], text: s
 
 
 @pytest.mark.parametrize(
+    ("name", "advice"),
+    [("send", "write send(json=…)"), ("broadcast", "write broadcast(json=…)"), ("a reply", "return json.dumps(…)")],
+)
+def test_json_is_advised_for_the_call_that_was_made(name: str, advice: str) -> None:
+    with pytest.raises(WrongType) as caught:
+        arguments.payload(5, name)
+    assert str(caught.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
     ("given", "kept"),
     [
         ("a", "a"),

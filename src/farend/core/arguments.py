@@ -54,7 +54,7 @@ def payload(payload: object, name: str) -> Payload:
             return Raw(bytes(payload.data))
         case OnWire():
             return payload
-    as_json = "return json.dumps(…)" if name == "a reply" else "write send(json=…)"
+    as_json = "return json.dumps(…)" if name == "a reply" else f"write {name}(json=…)"
     raise WrongType(
         f"{name} takes str, bytes, Ping, Pong, Fragments, Frame or Raw, not {printed(payload)}; to say it as JSON, "
         f"{as_json}"
