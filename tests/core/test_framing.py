@@ -134,9 +134,20 @@ def test_a_length_that_cannot_be_is_an_error_of_the_framing() -> None:
         length_prefixed("B").pack(b"x" * 256)
 
 
-@pytest.mark.parametrize("answer", [0, -1, 4, (0, b""), "x", (1, "text"), (1,), 1.5])
-def test_an_answer_of_a_framing_function_that_cannot_be_is_refused(answer: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
+@pytest.mark.parametrize("answer", [0, -1, 4, (0, b""), "x", (1,), (), (1, b"a", b"b"), 1.5, True, False, (b"ab", 2)])
+def test_an_answer_of_a_framing_function_that_is_no_end_is_refused(answer: Any) -> None:
+    with pytest.raises(ValueError, match=r"for 3 bytes; it must answer None, an end from 1 to .*, or \(end, message\)"):
+        framed_by(lambda data: answer).cut(b"abc", False)
+
+
+def test_a_pair_that_is_the_wrong_way_round_is_told() -> None:
+    with pytest.raises(ValueError, match=r"it answered \(b'ab', 2\) .*; the end comes first: write \(2, message\)$"):
+        framed_by(lambda data: (data[:2], 2)).cut(b"abc", False)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("answer", [(1, "text"), (1, None), (1, 2)])
+def test_a_message_of_a_framing_function_that_is_no_bytes_is_refused(answer: Any) -> None:
+    with pytest.raises(TypeError, match="a message on a stream is bytes"):
         framed_by(lambda data: answer).cut(b"abc", False)
 
 

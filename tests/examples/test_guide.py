@@ -105,6 +105,25 @@ def test_framings():
         assert client.makefile("rb").readline() == b"250 hello\n"
 
 
+def test_a_framing_of_your_own():
+    # [framed_by]
+    def netstring(data: bytes) -> tuple[int, bytes] | None:  # 5:hello,
+        size, colon, rest = data.partition(b":")
+        if not colon or len(rest) <= int(size):
+            return None  # more is needed
+        return len(size) + 1 + int(size) + 1, rest[: int(size)]  # so many bytes are taken; what they say
+
+    def packed(message: bytes) -> bytes:
+        return b"%d:%s," % (len(message), message)
+
+    script = Script(framing=farend.framed_by(netstring, pack=packed)).expect("hello").send("there")
+    # [/framed_by]
+    with TcpServer(script) as server, socket.create_connection((server.host, server.port)) as client:
+        client.sendall(b"5:hel")
+        client.sendall(b"lo,")
+        assert client.recv(100) == b"5:there,"
+
+
 @pytest.mark.asyncio
 async def test_the_test_in_control():
     import websockets

@@ -12,11 +12,13 @@ segments of one burst do not matter to it either.
 from __future__ import annotations
 
 import codecs
+import operator
 import re
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from farend.core.messages import printed
 from farend.errors import ScriptError, WrongType
 
 Buffer: TypeAlias = bytes | bytearray
@@ -243,17 +245,19 @@ class ByFunction(Framing):
         self.packer = packer
 
     def cut(self, data: Buffer, quiet: bool) -> Cut | None:
-        answer = self.function(bytes(data))
+        answer: Any = self.function(bytes(data))
         if answer is None:
             return None
-        end, message = answer if isinstance(answer, tuple) else (answer, bytes(data[:answer]))
-        if not 0 < end <= len(data):
+        pair = answer if isinstance(answer, tuple) and len(answer) == 2 else None
+        end = pair[0] if pair else answer
+        if not _is_end(end, len(data)):
             raise ValueError(
-                f"it answered {answer!r} for {len(data)} bytes;"
-                " it must answer None, an end from 1 to the number of bytes, or (end, message)"
+                f"it answered {printed(answer)} for {len(data)} bytes; it must answer None, an end from 1 to the number"
+                f" of bytes, or (end, message){_turned_round(answer)}"
             )
+        message = pair[1] if pair else bytes(data[:end])
         if not isinstance(message, bytes):
-            raise TypeError(f"it answered {answer!r}; a message on a stream is bytes")
+            raise TypeError(f"it answered {printed(answer)}; a message on a stream is bytes")
         return Cut(end, message)
 
     def pack(self, message: bytes) -> bytes:
@@ -261,6 +265,19 @@ class ByFunction(Framing):
 
     def __repr__(self) -> str:
         return f"framed_by({getattr(self.function, '__name__', self.function)!s})"
+
+
+def _is_end(end: object, size: int) -> bool:
+    """Whether a message can end there in so many bytes; True and False are no places."""
+    return hasattr(end, "__index__") and not isinstance(end, bool) and 0 < operator.index(end) <= size
+
+
+def _turned_round(answer: object) -> str:
+    """What to write for a pair that is the wrong way round."""
+    match answer:
+        case (bytes() | bytearray(), int(end)):
+            return f"; the end comes first: write ({end}, message)"
+    return ""
 
 
 # -- the words that users write -------------------------------------------------------------------
@@ -365,8 +382,9 @@ def framed_by(
 ) -> Framing:
     """Cut by your own function, called with all bytes not yet taken.
 
-    It answers None while more is needed, the end of the first message, or `(end, message)`. `pack`,
-    where given, makes a message's bytes for sending.
+    It answers None while more is needed, the end of the first message (how many bytes are taken), or
+    `(end, message)` where the message is not just these bytes. `pack`, where given, makes a message's
+    bytes for sending.
 
     >>> framed_by(lambda data: 3 if len(data) >= 3 else None).cut(b"abcd", quiet=False)
     Cut(end=3, message=b'abc')
