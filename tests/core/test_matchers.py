@@ -214,6 +214,24 @@ def test_a_mock_is_asked_as_a_function() -> None:
     mock.assert_called_once_with("a")
 
 
+@pytest.mark.parametrize(
+    ("value", "failure"),
+    [
+        (Loud(), "comparing raised RuntimeError: do not compare me"),
+        (boom, "it raised RuntimeError: boom"),
+        (matcher(1) | Loud(), "comparing raised RuntimeError: do not compare me"),
+        (2, ""),
+    ],
+)
+def test_what_comparing_in_json_raised_is_told(value: object, failure: str) -> None:
+    difference = json({"b": 1, "a": [value]}).difference('{"a": [3]}')
+    assert difference is not None
+    assert [(change.path, change.raised) for change in difference.changes] == [("$.b", ""), ("$.a[0]", failure)]
+    assert difference.failure == failure
+    assert difference.raised is bool(failure)
+    assert (~json({"a": [value]})).matches('{"a": [3]}') is not difference.raised
+
+
 def test_a_matcher_of_the_tests_own_may_raise() -> None:
     class Own(Matcher):
         def __init__(self, name: str) -> None:

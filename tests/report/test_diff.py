@@ -119,6 +119,23 @@ def test_many_changes_are_counted() -> None:
     assert brief(json(list(range(100))), "[]").splitlines()[-1] == "… and 97 more"
 
 
+def test_what_comparing_raised_in_json_is_told_at_its_path() -> None:
+    class Loud:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("do not compare me")
+
+        def __repr__(self) -> str:
+            return "Loud()"
+
+        __hash__ = None  # type: ignore[assignment]
+
+    changes = """\
+$.a: expected Loud(), got 1
+  because   comparing raised RuntimeError: do not compare me"""
+    assert told(json({"a": Loud()}), '{"a": 1}').endswith(changes)
+    assert brief(json({"a": Loud()}), '{"a": 1}') == changes
+
+
 def test_long_strings_in_json_are_shown_where_they_part() -> None:
     screen = told(json({"token": "x" * 300 + "a"}), '{"token": "' + "x" * 300 + 'b"}')
     assert "$.token: (the strings part at character 300)" in screen

@@ -24,12 +24,16 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One place where two JSON values differ. `path` is like `$.orders[0].id`."""
+    """One place where two JSON values differ. `path` is like `$.orders[0].id`.
+
+    `raised` tells what the comparison itself raised; mostly it is empty.
+    """
 
     path: str
     what: Literal["changed", "missing", "unexpected"]
     expected: object = None
     got: object = None
+    raised: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,15 @@ class Difference:
     @property
     def raised(self) -> bool:
         """Whether the comparison itself failed: a predicate or an `==` of the test's raised."""
-        return self.kind == "error" or any(part.raised for part in self.parts)
+        return bool(self.failure)
+
+    @property
+    def failure(self) -> str:
+        """What was raised where the comparison itself failed; empty where it did not."""
+        if self.kind == "error":
+            return self.detail or "comparing failed"
+        inside = [*(part.failure for part in self.parts), *(change.raised for change in self.changes)]
+        return next(filter(None, inside), "")
 
     @property
     def weight(self) -> float:
@@ -397,8 +409,8 @@ def _compare(expected: object, got: object, path: str, partial: bool) -> Iterato
         yield from _compare_objects(expected, got, path, partial)
     elif type(expected) in (list, tuple) and isinstance(got, list):
         yield from _compare_lists(list(expected), got, path, partial)  # type: ignore[call-overload]
-    elif not _equal(expected, got):
-        yield Change(path, "changed", expected, got)
+    else:
+        yield from _compare_values(expected, got, path)
 
 
 def _compare_objects(
@@ -423,11 +435,14 @@ def _compare_lists(expected: list[object], got: list[object], path: str, partial
         yield Change(f"{path}[{index}]", "unexpected", got=got[index])
 
 
-def _equal(expected: object, got: object) -> bool:
+def _compare_values(expected: object, got: object, path: str) -> Iterator[Change]:
     # In JSON, true is not 1 (Python would say that it is).
     if isinstance(expected, bool) is not isinstance(got, bool) and isinstance(expected, bool | int | float):
-        return False
-    return difference_between(matcher(expected), got) is None
+        yield Change(path, "changed", expected, got)
+        return
+    difference = difference_between(matcher(expected), got)
+    if difference is not None:
+        yield Change(path, "changed", expected, got, difference.failure)
 
 
 def _member(path: str, key: str) -> str:

@@ -138,6 +138,8 @@ def _change(change: Change, room: int) -> Iterator[Line]:
         yield Line(f"{path}: unexpected, got {shown(change.got, max(space - 17, 30))}", "got")
     else:
         yield from _changed(path, change, max((space - 18) // 2, 24))
+        if change.raised:
+            yield from indented(labelled("because", change.raised, room - 2))
 
 
 def _changed(path: str, change: Change, space: int) -> Iterator[Line]:
