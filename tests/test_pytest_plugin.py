@@ -828,6 +828,8 @@ def test_settings_end_with_the_session(run):
     ("option", "problem"),
     [
         ("--farend-deadline=soon", "--farend-deadline takes a number of seconds above 0, or 'none', not 'soon'"),
+        ("--farend-deadline=", "--farend-deadline takes a number of seconds above 0, or 'none', not ''"),
+        ("--farend-scale=", "--farend-scale takes a factor above 0, such as 3, not ''"),
         ("--farend-deadline=0", "--farend-deadline takes a number of seconds above 0, or 'none', not '0'"),
         ("--farend-scale=-1", "--farend-scale takes a factor above 0, such as 3, not '-1'"),
         ("--farend-max-size=1.5", "--farend-max-size takes a whole number above 0, not '1.5'"),

@@ -110,7 +110,7 @@ def _watch(server: Server) -> None:
 
 def _asked(config: pytest.Config, name: str) -> tuple[str, str, str] | None:
     """What the command line, or else the ini file, says of a setting, and which of them does."""
-    if text := config.getoption(f"farend_{name}"):
+    if (text := config.getoption(f"farend_{name}")) is not None:
         return name, text, _flag(name)
     if text := config.getini(f"farend_{name}"):
         return name, str(text), f"farend_{name} in {config.inipath.name if config.inipath else 'the ini file'}"
