@@ -504,6 +504,17 @@ def test_the_whole_story_stands_beside_the_text() -> None:
     assert "b'PONG'" in note
 
 
+@pytest.mark.parametrize("name", [None, "device"])
+def test_a_server_that_nobody_used_is_named(name: str | None) -> None:
+    """The seed's sentence names none, and a test may have several."""
+    with pytest.raises(Failure) as caught, ExpectationsServer() as used, ExpectationsServer(name=name) as unused:
+        used.expect_connect()
+        used.expect_disconnect()
+        talk(used.port, [])
+    assert str(caught.value) == "Client is not connected. Did you forget to call `asyncio.open_connection`?"
+    assert caught.value.__notes__ == [f"This is about {name or f'ExpectationsServer 127.0.0.1:{unused.port}'}."]
+
+
 def test_a_second_connection_while_waiting_for_bytes() -> None:
     """Today's tool: "Cannot interpret UnexpectedEventError(...)"."""
     with ExpectationsServer() as server:

@@ -388,8 +388,8 @@ class ExpectationsServer(TcpServer):
         findings = sorted(findings, key=lambda finding: finding is not self._cause)
         failure = Failure(self._text(findings[0]), findings)
         story = verdict.story(findings)
-        if "\n" in story:  # more than the sentence
-            failure.add_note(story)
+        # Where there is no more than the sentence, which the seed prescribes, it may be about any of several servers.
+        failure.add_note(story if "\n" in story else f"This is about {self.name}.")
         return failure
 
     def _text(self, finding: Finding) -> str:
