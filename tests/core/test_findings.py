@@ -42,6 +42,7 @@ EXAMPLES: list[tuple[Finding, str, str]] = [
         "",
     ),
     (findings.Unexpected(HERE, ["a"], unheard=True), "no script was given, and nobody took", ".play(script)"),
+    (findings.Unexpected(HERE, ["a"], unheard=True), "", "server.accept(), or client.blocking_peer; in an async test"),
     (findings.Lingered(HERE, 5.0), "The script was over, and for 5 s the near end neither said", "lacks a step"),
     (findings.Lingered(HERE, 5.0, unheard=True), "heard nothing; no script was given", ".play(script)"),
     (findings.WrongEnd(HERE, Ended(How.CLOSE, 1001)), "with close frame 1001, which is not", ""),

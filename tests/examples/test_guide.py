@@ -3,13 +3,14 @@
 import json
 import re
 import socket
+import threading
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 import farend
-from farend import Failure, Script, TcpServer, WebSocketServer
+from farend import Failure, Script, TcpClient, TcpServer, WebSocketServer
 from farend.findings import Mismatch
 
 
@@ -152,6 +153,25 @@ def test_the_blocking_twin():
         peer.send(b"PONG\n")
         assert client.recv(5) == b"PONG\n"
     # [/accept]
+
+
+def test_a_connection_that_was_dialled_in_hand():
+    def serve():
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rwb") as lines:
+            lines.write(b"220 " + lines.readline())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        server = threading.Thread(target=serve)
+        server.start()
+        # [dialled]
+        with TcpClient(None, host, port) as client:
+            peer = client.blocking_peer  # in an async test: client.peer, whose methods are awaited
+            peer.send("HELO me\n")
+            peer.expect("220 HELO me\n")
+        # [/dialled]
+        server.join()
 
 
 def test_one_script_for_each_connection_and_path():

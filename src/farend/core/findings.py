@@ -141,7 +141,8 @@ class Mismatch(Finding):
 
 _WITHOUT_A_SCRIPT = (
     "Give the far end its script (a server takes one by .play(script) as well); or take the connection in hand: "
-    "peer = server.accept(), peer = await server.connection() in an async test, or client.peer."
+    "peer = server.accept(), or client.blocking_peer; in an async test peer = await server.connection(), or "
+    "client.peer, whose methods are awaited."
 )
 
 
