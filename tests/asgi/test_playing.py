@@ -41,7 +41,7 @@ def test_it_goes_well(run, script):
     ("script", "error", "text"),
     [
         (Script().send("a").expect("B"), Failure, "Expected 'B', got 'A'"),
-        (Script().expect("a"), Failure, "Waited 100 s for the near end to say 'a'"),
+        (Script().expect("a"), Failure, r"Waited 100 s \(5 s, with a scale of 20\) for the near end to say 'a'"),
         (Script().send("a"), Failure, "after the script's last step"),
         (Script().send("bye").expect("x"), Failure, "before the script's end"),
         (Script().send("boom").expect("x"), ZeroDivisionError, "^$"),

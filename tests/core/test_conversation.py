@@ -623,6 +623,14 @@ def test_when_time_matters_and_within_is_scaled(near_end: Near, script: Script, 
     assert near_end(script, deadline=5.0, scale=2.0).conversation.wake_at == wake_at
 
 
+def test_a_wait_that_was_scaled_says_so(near_end: Near) -> None:
+    near = near_end(S().any_order(S().expect("x", within=0.3), S().expect_close(within=0.2)), deadline=5.0, scale=2.0)
+    near.at(0.6)
+    assert near.finding.sentence == (
+        "Waited 0.6 s (0.3 s, with a scale of 2) for the near end to say 'x' or close the connection."
+    )
+
+
 def test_without_a_deadline_only_steps_have_one(near_end: Near) -> None:
     assert near_end(S().expect("a"), deadline=None).conversation.wake_at is None
     assert near_end(S().expect("a", within=1), deadline=None).conversation.wake_at == 1.0

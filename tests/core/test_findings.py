@@ -33,6 +33,12 @@ EXAMPLES: list[tuple[Finding, str, str]] = [
     (findings.Lingered(HERE, 5.0, silent="reply(f)"), "The script was over", "reply(f) gave None, or an empty list"),
     (findings.SaidEarly(HERE, "a", Send("b")), "said 'a' without waiting for 'b'", "leave strict=True out"),
     (findings.TimedOut(HERE, "say 'a'", 5.0), "Waited 5 s for the near end to say 'a'.", "raise the deadline"),
+    (
+        findings.TimedOut(HERE, "say 'a'", 0.6, scale=2.0),
+        "Waited 0.6 s (0.3 s, with a scale of 2) for the near end to say 'a'.",
+        "raise the deadline",
+    ),
+    (findings.TimedOut(HERE, "say 'a'", INF, scale=2.0), "Waited in vain for the near end to say 'a'.", "slow"),
     (findings.TimedOut(Place(left=(Expect("a"), Send("b"))), "say 'a'", 0.5, b"x"), "Of it, b'x' had come", "'b'"),
     (findings.EndedEarly(HERE, Ended()), "(end of stream) before the script's end.", ""),
     (findings.EndedEarly(HERE, Ended(How.RESET), b"x"), "having begun to say b'x'", ""),

@@ -31,6 +31,7 @@ from farend import (
 from farend.core.events import How
 from farend.core.findings import EndedEarly, Mismatch, NobodyConnected, TimedOut, Unexpected, WrongEnd
 from farend.stage.peer import BlockingPeer, Peer
+from farend.stage.settings import settings
 
 SHORT = 0.05
 hear = asyncio.to_thread
@@ -345,6 +346,20 @@ async def test_nothing_came_at_all(dial: Any) -> None:
         with pytest.raises(Failure, match=r"Waited 0.05 s for the near end to say anything\b"):
             await peer.receive(within=SHORT)
         with pytest.raises(Failure, match=r"Waited 0.05 s for the near end to close the connection\b"):
+            await peer.closed(within=SHORT)
+
+
+@pytest.mark.asyncio
+async def test_a_wait_that_was_scaled_says_so(dial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "scale", 2.0)
+    async with TcpServer() as server:
+        dial(server)
+        peer = await server.connection()
+        with pytest.raises(
+            Failure, match=r"Waited 0.1 s \(0.05 s, with a scale of 2\) for the near end to say anything\b"
+        ):
+            await peer.receive(within=SHORT)
+        with pytest.raises(Failure, match=r"Waited 0.1 s \(0.05 s, with a scale of 2\) for the near end to close"):
             await peer.closed(within=SHORT)
 
 

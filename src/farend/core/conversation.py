@@ -18,6 +18,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from farend.core import arguments
@@ -481,7 +482,8 @@ class Conversation:
             self._linger(self._patience() or 0.0)
         else:
             seconds = self._patience() or 0.0
-            self._fail(TimedOut(self._place(), self._awaited(), seconds, self._inbox.partial()))
+            got = self._inbox.partial()
+            self._fail(TimedOut(self._place(), self._awaited(), seconds, got, scale=self.scale))
 
     def _linger(self, seconds: float, waiting: tuple[str, ...] = ()) -> None:
         rest, place = self._rest(), self._place()
@@ -498,7 +500,7 @@ class Conversation:
             self._linger(seconds, waiting)
         else:
             got = self._inbox.partial()
-            self._fail(TimedOut(self._place(), self._awaited(), seconds, got, waiting=waiting))
+            self._fail(TimedOut(self._place(), self._awaited(), seconds, got, waiting=waiting, scale=self.scale))
 
     def _left_alone(self, event: Stalled) -> None:
         self._cut_off()
@@ -988,6 +990,8 @@ def _awaited(step: Step) -> str:
             return "reset the connection"
         case ExpectClose():
             return "close the connection"
+        case Expect():  # how long it was waited for is told beside it, and is what the scale has made of the step's own
+            step = replace(step, within=None)
     return "say " + title(step).removeprefix("expect ")
 
 

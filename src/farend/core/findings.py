@@ -200,7 +200,8 @@ class TimedOut(Finding):
     """Nothing, or not enough, came before the deadline; `got` is what had come by then.
 
     `others` is how many messages came that were not waited for, and `last` is the last of them. Where nothing could
-    happen any more, `seconds` are infinite, and `waiting` says who waited then, and for what.
+    happen any more, `seconds` are infinite, and `waiting` says who waited then, and for what. `scale` is the factor by
+    which the deadline had been stretched.
     """
 
     what: str
@@ -209,6 +210,7 @@ class TimedOut(Finding):
     others: int = 0
     last: object = None
     waiting: tuple[str, ...] = ()
+    scale: float = 1.0
 
     @property
     def sentence(self) -> str:
@@ -217,6 +219,8 @@ class TimedOut(Finding):
             messages = "1 other message" if self.others == 1 else f"{self.others:,} other messages, the last"
             came = f" Meanwhile came {messages} {printed(self.last)}.{came}"
         waited = "in vain" if self.seconds == float("inf") else f"{self.seconds:g} s"
+        if self.scale != 1 and self.seconds < float("inf"):
+            waited += f" ({self.seconds / self.scale:g} s, with a scale of {self.scale:g})"
         return f"Waited {waited} for the near end to {self.what}.{came}"
 
     @property

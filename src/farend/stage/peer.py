@@ -248,9 +248,8 @@ class Peer(Hinting):
                 got = conversation.withdraw(patient)
                 others = _skipped(steps[0])
                 waited, waiting = self._far_end.waited(seconds)
-                timed_out = TimedOut(
-                    conversation.place, _wish(steps[-1]), waited, got, others.count, others.last, waiting
-                )
+                wish, scale = _wish(steps[-1]), self._far_end.scale
+                timed_out = TimedOut(conversation.place, wish, waited, got, others.count, others.last, waiting, scale)
                 return Outcome(finding=timed_out)
         except asyncio.CancelledError:
             if told:
@@ -276,7 +275,8 @@ class Peer(Hinting):
             return Outcome(finding=conversation.findings[0])
         if ended is None:
             waited, waiting = self._far_end.waited(seconds)
-            timed_out = TimedOut(conversation.place, "close the connection", waited, waiting=waiting)
+            scale = self._far_end.scale
+            timed_out = TimedOut(conversation.place, "close the connection", waited, waiting=waiting, scale=scale)
             return Outcome(finding=timed_out)
         if ended.how not in (How.EOF, How.CLOSE):
             return Outcome(finding=WrongEnd(conversation.place, ended))
