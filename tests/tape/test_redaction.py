@@ -196,10 +196,10 @@ def test_rules_that_cannot_be_meant(options, error, text):
 
 
 def test_a_function_that_names_no_secrets_is_told():
-    with pytest.raises(WrongType, match="find= has to name secrets"):
+    with pytest.raises(WrongType, match="find=, or redact= itself. has to name secrets"):
         Redaction(find=lambda payload: [7]).start().said("x")
     for wrong in (None, 7, "x"):
-        with pytest.raises(WrongType, match="find= has to give a list of secrets, empty where there is none, and gave"):
+        with pytest.raises(WrongType, match="has to give a list of secrets, empty where there is none, and gave"):
             Redaction(find=lambda payload, wrong=wrong: wrong).start().said("x")
 
 

@@ -15,9 +15,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias, overload
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
 from farend.errors import InvalidArguments, WrongType
+from farend.tape import escapes
 from farend.tape.at_once import AtOnce, Expression, exactly
 from farend.tape.format import Headers, Line
 from farend.tape.hints import SHORT, Hints, any_of, before_blanks, words
@@ -61,7 +62,6 @@ _LONGEST_NAMED: Final = 128
 """Bytes of the longest name, with the quotes behind it, in much text."""
 _BRACKETS: Final = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\Z)', re.DOTALL)
 _IN_GROUP: Final = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:|"((?:[^"\\]|\\.)*)(?:"\s*|\Z)|(-?\d[\d.eE+-]*)', re.DOTALL)
-_NUMBER: Final = re.compile(rb"-?\d[\d.eE+-]*")
 _NEVER: Final = re.compile(rb"(?!)")
 _SCHEME: Final = re.compile(rb"[A-Za-z][\w-]*[ \t]+(?=\S)")
 _COOKIE: Final = re.compile(rb"=[ \t]*\"?([^;\"\r\n]+)")
@@ -74,6 +74,7 @@ _ENDS: Final = {
 """The rest of a value of each kind, up to what ends it."""
 _ONCE: Final = (b"signature", b"sig")
 """Names whose secrets are new each time: nobody needs to look for them elsewhere."""
+_FUNCTION: Final = "the function for secrets (find=, or redact= itself)"
 _REMEMBERED: Final = 10_000
 _LOOKED_FOR: Final = 512
 _SHORTEST: Final = 6
@@ -332,10 +333,12 @@ class Redactor:
             payload = data
         secrets = find(payload)
         if not isinstance(secrets, Iterable) or isinstance(secrets, str | bytes):
-            raise WrongType(f"find= has to give a list of secrets, empty where there is none, and gave {secrets!r}")
+            raise WrongType(
+                f"{_FUNCTION} has to give a list of secrets, empty where there is none, and gave {secrets!r}"
+            )
         for secret in secrets:
             if not isinstance(secret, str | bytes):
-                raise WrongType(f"find= has to name secrets, as text or bytes, and named {secret!r}")
+                raise WrongType(f"{_FUNCTION} has to name secrets, as text or bytes, and named {secret!r}")
             needle = secret.encode() if isinstance(secret, str) else secret
             start = data.find(needle) if needle else -1
             while start >= 0:
@@ -365,7 +368,7 @@ class Redactor:
             data = data[start:]
         known = [one for one in self._looked_for if one in data]
         for one in sorted(known, key=len, reverse=True):
-            data = data.replace(one, self._looked_for[one])
+            data = escapes.replaced(data, one, self._looked_for[one])
         return data
 
     def redacted_whole(self, context: bytes, held: bytes) -> bytes:
@@ -383,7 +386,7 @@ class Redactor:
             return spelled
         if _PLACEHOLDER.fullmatch(name):  # known already
             return name
-        secret = _unspelled(spelled)
+        secret = escapes.meant(spelled)
         placeholder = self._placeholders.get(secret)
         if placeholder is None:
             name = re.sub(rb"[^\w.-]", b"", name)[-40:] or b"own"
@@ -392,7 +395,7 @@ class Redactor:
             if len(self._placeholders) > _REMEMBERED:
                 self._placeholders.popitem(last=False)
         if len(secret) >= _SHORTEST and not (name.endswith(_ONCE) or self._is_secret.fullmatch(secret.lower())):
-            for spelling in {secret, spelled, quote_from_bytes(secret, safe="").encode()}:
+            for spelling in {spelled, *escapes.ways(secret)}:
                 if spelling not in self._looked_for:
                     self._looked_for_at_once = None
                 self._looked_for[spelling] = placeholder
@@ -475,7 +478,7 @@ def _in_json(name: bytes, data: bytes, start: int, quote: bytes, named: int) -> 
             begin = scheme.end()
         end = _end(data, begin, quote[-1:].decode()) if len(quote) == 1 else data.find(quote, begin)
         yield _Secret(begin, len(data) if end < 0 else end, name, named)
-    elif number := _NUMBER.match(data, start):
+    elif number := escapes.NUMBER.match(data, start):
         yield _Secret(*number.span(), name, named, quote)
     elif data.startswith((b"{", b"["), start) and quote == b'"':
         end = _end_of_group(data, start)
@@ -546,13 +549,3 @@ def _compiled(pattern: object) -> re.Pattern[bytes]:
         return re.compile(source.encode() if isinstance(source, str) else source, flags)
     except re.error as error:
         raise InvalidArguments(f"patterns= takes regular expressions, and {source!r} is none: {error}") from None
-
-
-def _unspelled(secret: bytes) -> bytes:
-    """The secret itself, where it is spelled for JSON or for a URL."""
-    if b"\\" in secret:
-        try:
-            return str(json.loads(b'"' + secret + b'"')).encode("utf-8", "surrogatepass")
-        except ValueError:
-            return secret
-    return unquote_to_bytes(secret) if b"%" in secret else secret
