@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +15,8 @@ from websockets.sync.client import connect
 
 from farend import Plan, Script, TapeWriter, WebSocketServer
 from farend.cli import COMMANDS, main
-from farend.tape.format import Kind, Line
+from farend.tape.format import Kind, Line, parsed_line
+from farend.tape.recorder import Recorder
 
 LINES = [
     '{"tape":1,"farend":"0.1.0","wire":"websocket","target":"ws://example.com"}',
@@ -271,6 +274,33 @@ def test_show_follows_a_tape_that_is_recorded_anew(tape):
     finally:
         process.kill()
         process.communicate(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3], ids="told in {} parts".format)
+def test_show_follows_a_tape_beyond_the_end_of_its_recording(run, tmp_path, monkeypatch, parts):
+    """What is much stands beside the tape, and then on it: all of it is told, and nothing twice."""
+    path = tmp_path / "feed.jsonl"
+    much = "".join(f'{{"n":{number}}}\n' for number in range(5_000))
+    said = ["first", much, "second", "third", much, "last"]
+    recorder = Recorder(path, "tcp", now=0.0)
+    connection = recorder.connection(0.0)
+
+    def say(*payloads):
+        for payload in payloads:
+            connection.data(0.0, "client", payload.encode())
+        if payloads[-1] == "last":
+            recorder.close()
+
+    def stop():
+        raise KeyboardInterrupt
+
+    size = len(said) // parts
+    looks = iter([*(partial(say, *said[at : at + size]) for at in range(0, len(said), size)), stop])
+    monkeypatch.setattr("farend.cli.show.time", SimpleNamespace(sleep=lambda _: next(looks)()))
+    result = run("show", path, "--follow", "--json")
+    assert result.exit_code == 0, result.output
+    lines = [parsed_line(line, "tcp", 0, "") for line in result.stdout.splitlines()]
+    assert b"".join(line.payload for line in lines).decode() == "".join(said)
 
 
 def test_a_script_from_a_tape_is_a_test_that_passes(run, tape, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import json
 import os
@@ -400,6 +401,46 @@ def test_who_follows_finds_the_bulk_before_it_goes(path, recorder):
         reader.go_to(position)
         recorder.close()
         assert [line.payload for line in reader] == [MUCH_TEXT]
+
+
+@pytest.mark.parametrize("wire", ["tcp", "websocket"])
+def test_who_follows_goes_on_in_the_whole_tape(path, wire):
+    recorder = Recorder(path, wire, now=0.0)
+    connection = recorder.connection(0.0)
+    say = functools.partial(connection.data if wire == "tcp" else connection.message, 0.0, "client")
+    much = (MUCH_JSON + b"\n") * 3
+    say(much if wire == "tcp" else much.decode())
+    with TapeReader(path, unfinished=False) as reader:
+        assert next(reader).payload == (much if wire == "tcp" else much.decode())
+        position = reader.position
+        assert not reader.go_to_whole(position), "nothing was put together yet"
+        say(much if wire == "tcp" else MUCH_TEXT.decode())
+        say(b"more\n" if wire == "tcp" else "more")
+        recorder.close()
+        reader.go_to(position)
+        assert reader.go_to_whole(position)
+        left = [MUCH_JSON + b"\n"] * 3 + [b"more\n"] if wire == "tcp" else [MUCH_TEXT.decode(), "more"]
+        assert [next(reader).payload for _ in left] == left
+        position = reader.position
+        assert not [*reader]
+        assert not reader.go_to_whole(position), "it is there already"
+
+
+def test_what_is_another_tape_is_not_the_whole_one(path, recorder):
+    recorder.connection(0.0).data(0.0, "client", MUCH_TEXT)
+    with TapeReader(path, unfinished=False) as reader:
+        assert next(reader).payload == MUCH_TEXT
+        position = reader.position
+        first, rest = path.read_bytes().splitlines(keepends=True)
+        path.unlink()
+        assert not reader.go_to_whole(position), "there is none"
+        path.write_bytes(b"x" + first + rest)
+        assert not reader.go_to_whole(position), "it has another header"
+        path.write_bytes(first + rest[:-1])
+        assert not reader.go_to_whole(position), "it has less than was read"
+        path.write_bytes(first + b" " * (2 << 20) + b"\n" + rest)
+        assert reader.go_to_whole(position), "a line may be of any length"
+        assert next(reader).payload == MUCH_TEXT
 
 
 # -- what can go wrong ----------------------------------------------------------------------------

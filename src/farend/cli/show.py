@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from farend.cli import options
+from farend.errors import TapeDamaged
 from farend.report.line import fitted
 from farend.tape.format import Kind, Line, line_text
 from farend.tape.ids import as_text
@@ -99,17 +100,23 @@ def _lines(reader: TapeReader, follow: bool, began: dict[int, float]) -> Iterato
     """The lines; `began` learns when the connections did, of those that are not shown, too."""
     while True:
         position = reader.position
-        for line in reader:
-            if line.kind is Kind.CONNECT and line.at is not None:
-                began[line.connection] = line.at
-            yield line
-            position = reader.position
+        try:
+            for line in reader:
+                if line.kind is Kind.CONNECT and line.at is not None:
+                    began[line.connection] = line.at
+                yield line
+                position = reader.position
+        except TapeDamaged:
+            if follow and reader.go_to_whole(position):
+                continue  # what stood beside the tape is on it now, for its recording is over
+            raise
         if not follow:
             return
         time.sleep(LOOKS_AGAIN)  # a file tells nobody that it has grown
         if reader.is_recorded_anew(position):
             return
-        reader.go_to(position)
+        if not reader.go_to_whole(position):
+            reader.go_to(position)
 
 
 def _width() -> int:

@@ -104,6 +104,11 @@ def _spelled(line: bytes, much: IO[bytes], wire: Wire) -> tuple[tuple[bytes, ...
     return spelled(begun.decode(), [payload.decode("utf-8", "surrogatepass")], bytes_are_usual=False), 1, True
 
 
+def lines_of(payload: bytes, wire: Wire) -> int:
+    """How many lines this payload of the bulk will be on the tape."""
+    return len(separated(payload)) if wire == "tcp" else 1
+
+
 # -- reading --------------------------------------------------------------------------------------
 
 

@@ -5,19 +5,23 @@ A tape is data from anybody: it is parsed as JSON and nothing else, and no line 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NamedTuple, Self
+from typing import IO, Final, NamedTuple, Self
 
 from farend.errors import InvalidArguments, TapeDamaged, TapeTooLarge, TapeTorn, TapeUnavailable, WrongType
-from farend.tape.bulk import BulkReader
+from farend.tape.bulk import BulkReader, lines_of
 from farend.tape.files import opened
 from farend.tape.format import MAX_LINE, Header, Line, parsed_header, parsed_line
 from farend.tape.unfinished import parts_of
+
+_STEP: Final = 1 << 20
+"""Bytes of a line that are read at once where nobody wants to know what it says."""
 
 
 def warn_if_torn(path: str | os.PathLike[str], number: int | None, *, stacklevel: int = 2) -> None:
@@ -27,10 +31,14 @@ def warn_if_torn(path: str | os.PathLike[str], number: int | None, *, stacklevel
 
 
 class Position(NamedTuple):
-    """Where in a tape a line begins: its offset in bytes, and the number of the line before it."""
+    """Where in a tape a line begins: its offset in bytes, and the number of the line before it.
+
+    `apart` is how many lines more those before it are once the tape is put together.
+    """
 
     offset: int
     number: int
+    apart: int = 0
 
 
 class TapeReader(Iterator[Line]):
@@ -63,6 +71,7 @@ class TapeReader(Iterator[Line]):
         self.torn: int | None = None
         self.number = 0
         """The number of the line that was read last; the header is line 1."""
+        self._apart = 0
         self._max_line = max_line
         self._parts = parts_of(self.path) if unfinished else []
         self._bulk = BulkReader(Path(os.path.realpath(self.path)))  # first, for it goes when the tape is closed
@@ -93,7 +102,7 @@ class TapeReader(Iterator[Line]):
     @property
     def position(self) -> Position:
         """Where the next line begins; `go_to` goes there, in another reader of the same tape as well."""
-        return Position(self._file.tell(), self.number)
+        return Position(self._file.tell(), self.number, self._apart)
 
     def is_recorded_anew(self, position: Position) -> bool:
         """Whether there is another tape at the path by now, for who has read up to there."""
@@ -114,7 +123,29 @@ class TapeReader(Iterator[Line]):
         self._file.seek(position.offset)
         self._bulk.look()
         self._bulk.again()
-        self.number = position.number
+        self.number, self._apart = position.number, position.apart
+
+    def go_to_whole(self, position: Position) -> bool:
+        """Read on from there in the tape that was put together meanwhile; False where there is none at the path.
+
+        Not once the end has been read, as with `go_to`.
+        """
+        with contextlib.ExitStack() as left:
+            try:
+                whole = left.enter_context(opened(Path(os.path.realpath(self.path))))
+                if os.path.sameopenfile(whole.fileno(), self._file.fileno()):
+                    return False
+                if whole.readline(len(self._first)) != self._first:
+                    return False
+                if not _is_past(whole, position.number - 1 + position.apart):
+                    return False
+            except OSError:
+                return False
+            left.pop_all()
+        self._file.close()
+        self._file = whole
+        self.number, self._apart = position.number + position.apart, 0
+        return True
 
     def __iter__(self) -> Self:
         return self
@@ -159,7 +190,9 @@ class TapeReader(Iterator[Line]):
     def _payload_of_bulk(self, offset: int, size: int) -> bytes:
         """The payload that stands beside the tape there."""
         self._check_size(size)
-        return self._bulk.read(offset, size)
+        payload = self._bulk.read(offset, size)
+        self._apart += lines_of(payload, self.header.wire) - 1
+        return payload
 
     def _check_size(self, size: int) -> None:
         if size > self._max_line:
@@ -178,3 +211,10 @@ class TapeReader(Iterator[Line]):
             raise TapeDamaged(
                 f"{self.path}, line {self.number}: it is not UTF-8 ({error.reason})", line=self.number
             ) from None
+
+
+def _is_past(file: IO[bytes], lines: int) -> bool:
+    """Whether there are so many whole lines in the file, which are behind it then. They may be of any length."""
+    while lines and (part := file.readline(_STEP)):
+        lines -= part.endswith(b"\n")
+    return not lines
