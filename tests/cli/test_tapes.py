@@ -113,6 +113,14 @@ def test_ctrl_c_ends_a_replay_with_what_is_missing(start, tape):
     assert events[-1]["event"] == "result"
 
 
+@pytest.mark.parametrize("command", ["replay", "serve", "verify"])
+def test_a_tape_of_a_server_that_refused_cannot_be_played(run, tape, command):
+    tape.write_text("\n".join([*LINES[:2], '{"connection":1,"kind":"refuse","from":"server"}']) + "\n")
+    result = run(command, tape)
+    assert result.exit_code == 2
+    assert "feed.jsonl is a tape with no connection to replay: the one that was recorded was refused" in result.output
+
+
 def test_serve_plays_a_tape_to_everyone_until_ctrl_c(start, tape):
     process, listening = start("serve", tape)
     for _ in range(2):

@@ -579,6 +579,12 @@ def test_a_url_of_another_kind(tape, url):
 def test_tapes_that_are_none(tape, tmp_path):
     with pytest.raises(NotATape, match="no connection on it"):
         farend.replay(tape())
+    refused, turned_away = happened("refuse", "server"), happened("answer", "server", 2, status=403)
+    for play in (farend.replay, farend.verify):
+        with pytest.raises(NotATape, match="no connection to replay: the one that was recorded was refused, or turned"):
+            play(tape(opens(), refused))
+        with pytest.raises(NotATape, match="the 2 that were recorded were all refused, or turned away; record it anew"):
+            play(tape(opens(), refused, opens("/", 2), turned_away))
     with pytest.raises(farend.TapeUnavailable):
         farend.replay(tmp_path / "none.jsonl")
     newer = tmp_path / "newer.jsonl"

@@ -165,6 +165,13 @@ def _indexed(tape: Tape, rule: Rules, max_line: int) -> Index:
         raise InvalidArguments(f"{rule.framing!r} cuts where the client pauses, and a tape has no pauses")
     if not taped.connections:
         raise NotATape(f"{taped.path} is a tape with no connection on it: nothing was recorded")
+    if not taped.playable:
+        number = len(taped.connections)
+        were = "the one that was recorded was" if number == 1 else f"the {number:,} that were recorded were all"
+        raise NotATape(
+            f"{taped.path} is a tape with no connection to replay: {were} refused, or turned away; record it anew from "
+            "a server that lets the client in"
+        )
     warn_if_torn(taped.path, taped.torn, stacklevel=3)
     return taped
 
