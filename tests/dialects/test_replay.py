@@ -286,11 +286,42 @@ def test_connections_that_are_not_on_the_tape(tape):
         with farend.replay(path) as far_end:
             with pytest.raises(InvalidStatus):
                 talk(far_end.url + "/c")
-    with pytest.raises(Failure, match="holds 2 connections, all replayed"):
+    with pytest.raises(Failure, match="holds 1 connection with the path '/a', all replayed"):
         with farend.replay(path) as far_end:
             talk(far_end.url + "/a", "a", answers=[0])
             with pytest.raises(InvalidStatus):
                 talk(far_end.url + "/a")
+
+
+def test_one_connection_more_than_there_are_of_its_path(tape):
+    several = [opens("/same" if number < 3 else f"/p{number}", number) for number in range(1, 8)]
+    path = tape(*several, *(client("a", number) for number in range(1, 8)))
+    with pytest.raises(Failure, match=r"\.jsonl holds 2 connections with the path '/same', all replayed "):
+        with farend.replay(path, allow_unplayed=["/p*"]) as far_end:
+            for _ in range(2):
+                talk(far_end.url + "/same", "a", answers=[0])
+            with pytest.raises(InvalidStatus):
+                talk(far_end.url + "/same")
+
+
+@pytest.mark.parametrize("rules", [{}, {"strict": True}, {"handshake": ()}], ids=str)
+def test_one_connection_more_than_there_are_of_the_only_path(tape, rules):
+    path = tape(opens("/a"), client("a"), opens("/a", 2), client("a", 2))
+    with pytest.raises(Failure, match=r"\.jsonl holds 2 connections, all replayed "):
+        with farend.replay(path, **rules) as far_end:
+            for _ in range(2):
+                talk(far_end.url + "/a", "a", answers=[0])
+            with pytest.raises(InvalidStatus):
+                talk(far_end.url + "/a")
+
+
+def test_another_path_than_the_only_one_where_some_are_left(tape):
+    path = tape(opens("/a"), client("a"), opens("/a", 2), client("a", 2))
+    with pytest.raises(Failure, match=r"connected to '/b', and .*\.jsonl holds only /a "):
+        with farend.replay(path) as far_end:
+            talk(far_end.url + "/a", "a", answers=[0])
+            with pytest.raises(InvalidStatus):
+                talk(far_end.url + "/b")
 
 
 def test_the_handshake_is_compared(tape):

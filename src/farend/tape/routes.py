@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from farend.core.messages import Handshake
+from farend.core.messages import Handshake, counted
 from farend.core.routes import Routes, TurnedAway
 from farend.core.script import Script
 from farend.tape.ids import Ids
@@ -53,28 +53,28 @@ class TapeRoutes(Routes):
         return made if made is not None else self._script(taped)
 
     def _next(self, handshake: Handshake | None) -> Taped | None:
-        if handshake is None or self._rules.strict or "path" not in self._rules.handshake:
+        if handshake is None or self._rules.strict or not self._by_path:
             return self._waiting[0] if self._waiting else None
-        same = [one for one in self._waiting if Ids().same(one.path, handshake.path) is not None]
+        same = _of_path(self._waiting, handshake)
         if same:
             return same[0]
         # The only one there is will tell what is wrong with the path.
         known = len(self.tape.playable) == 1
         return self._waiting[0] if known and self._waiting else None
 
+    @property
+    def _by_path(self) -> bool:
+        return "path" in self._rules.handshake
+
     def _turned_away(self, handshake: Handshake | None) -> TurnedAway:
-        playable = self.tape.playable
-        if not playable:
-            return TurnedAway(f"The near end connected, and {self.tape.path.name} holds no connection to replay.", 503)
-        paths = list(dict.fromkeys(one.path for one in playable))
-        if handshake is None or len(paths) == 1 or any(Ids().same(path, handshake.path) is not None for path in paths):
-            number = len(playable)
-            holds = "1 connection" if number == 1 else f"{number:,} connections"
-            name = self.tape.path.name
-            return TurnedAway(f"A connection came that is not on the tape: {name} holds {holds}, all replayed.", 503)
-        there = ", ".join(paths)
-        name = self.tape.path.name
-        return TurnedAway(f"The near end connected to {handshake.path!r}, and {name} holds only {there}.", 404)
+        playable, name = self.tape.playable, self.tape.path.name
+        same = playable if handshake is None or not self._by_path else _of_path(playable, handshake)
+        if handshake is not None and not same:
+            there = ", ".join(dict.fromkeys(one.path for one in playable))
+            return TurnedAway(f"The near end connected to {handshake.path!r}, and {name} holds only {there}.", 404)
+        which = "" if len(same) == len(playable) else f" with the path {same[0].path!r}"
+        holds = counted(len(same), "connection") + which
+        return TurnedAway(f"A connection came that is not on the tape: {name} holds {holds}, all replayed.", 503)
 
     def met(self, path: str | None) -> tuple[int, int]:
         return len(self._begun), len(self.tape.playable)
@@ -89,3 +89,8 @@ class TapeRoutes(Routes):
 
     def _may_be_left_out(self, taped: Taped) -> bool:
         return not len(self._made[taped.number]) or self._rules.allows_unplayed(taped.path)
+
+
+def _of_path(connections: Sequence[Taped], handshake: Handshake) -> Sequence[Taped]:
+    """Those with the path that is asked for, but for ids in it."""
+    return [one for one in connections if Ids().same(one.path, handshake.path) is not None]
