@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from farend import Script, WebSocketServer
+from farend import Plan, Script, WebSocketServer
 
 pytest_plugins = ["pytester"]
 
@@ -231,3 +231,58 @@ def test_nobody_says_where_the_server_is(run):
     result = run(GREETS.replace("URL, ", ""))
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*to record a tape, say where the real server is*"])
+
+
+@pytest.mark.parametrize(
+    ("url", "mark", "told"),
+    [
+        ("ws://127.0.0.1:1", 'ignore="ts"', "*'ts' is no JSON path: write '$.ts'*"),
+        ("ws://127.0.0.1:1", 'matchers=["$.a"]', "*matchers= takes a mapping*"),
+        ("ws://127.0.0.1:1", "allow_unplayed=7", "*allow_unplayed= takes a list of text, not 7*"),
+        ("ws://127.0.0.1:1", "deadline=0", "*deadline=0: a deadline is a number of seconds above 0*"),
+        ("ws://127.0.0.1:1", "max_line=0", "*max_line= takes a number of bytes, not 0*"),
+        ("ws://127.0.0.1:1", "framing=farend.lines()", "*test_greets.jsonl is of a WebSocket*leave framing= out*"),
+        ("tcp://127.0.0.1:1", 'ignore="$.ts"', "*test_greets.jsonl is of TCP*say with framing= how they are cut*"),
+    ],
+)
+def test_options_for_replaying_are_checked_before_anything_is_recorded(run, tape, url, mark, told):
+    result = run("import farend\n" + GREETS.replace('ignore="$.id"', mark), url=url)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([told])
+    assert not tape.parent.exists() or not list(tape.parent.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["once", "all", "new_episodes"])
+def test_a_test_that_does_not_connect_has_nothing_to_replay(run, tape, mode):
+    alone = """
+    import pytest
+
+    @pytest.mark.tape(URL)
+    def test_greets(tape):
+        assert tape.url
+    """
+    result = run(alone, f"--farend-record={mode}")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*nothing was recorded*have the client connect to tape.url*"])
+    assert list(tape.parent.iterdir()) == []
+
+
+def test_what_could_not_be_replayed_is_no_tape(run, tape):
+    turned_away = """
+    import pytest
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    @pytest.mark.tape(URL)
+    def test_greets(tape):
+        with pytest.raises(InvalidStatus):
+            connect(tape.url)
+    """
+    with WebSocketServer(Plan().reject(403)) as server:
+        result = run(turned_away, url=server.url)
+    result.assert_outcomes(failed=1)
+    told = (
+        "*what was recorded could not be replayed: tapes/test_feed/test_greets.jsonl is a tape with no connection to*"
+    )
+    result.stdout.fnmatch_lines([told])
+    assert list(tape.parent.iterdir()) == []

@@ -83,8 +83,9 @@ def tape_of(request: pytest.FixtureRequest) -> Tape:
             f"@pytest.mark.tape takes no {', '.join(sorted(unknown))}; it takes {', '.join(_OPTIONS)}"
         )
     there = path.exists()
+    rules = {name: value for name, value in options.items() if name not in _RECORDING_OPTIONS}
     if mode == "all" or (mode in ("once", "new_episodes") and not there):
-        return _recorded(request, path, mode, options)
+        return _recorded(request, path, mode, rules, options)
     if not there:
         raise pytest.fail.Exception(
             f"there is no tape {_short(path)}, and nothing is recorded (mode 'none'"
@@ -92,7 +93,6 @@ def tape_of(request: pytest.FixtureRequest) -> Tape:
             + " with --farend-record=once, and commit it",
             pytrace=False,
         )
-    rules = {name: value for name, value in options.items() if name not in _RECORDING_OPTIONS}
     if mode == "new_episodes":
         return _continued(request, path, rules, options)
     from farend.dialects.replay import replay
@@ -158,11 +158,34 @@ def _proxy(request: pytest.FixtureRequest, path: Path, options: dict[str, Any]) 
     return record(target, recording, **own)
 
 
-def _recorded(request: pytest.FixtureRequest, path: Path, mode: str, options: dict[str, Any]) -> Tape:
+def _recorded(
+    request: pytest.FixtureRequest, path: Path, mode: str, rules: dict[str, Any], options: dict[str, Any]
+) -> Tape:
+    from farend.dialects.replay import check_options
+
     proxy = _proxy(request, path, options)
+    check_options(_short(path), proxy.wire, **rules)  # or the test would pass today, and fail from then on
     proxy.__enter__()
-    _watch(request, _Recording(request.node, path, [proxy], lambda: os.replace(proxy.tape, path)))
+    _watch(request, _Recording(request.node, path, [proxy], lambda: _keep(proxy, path, rules)))
     return Tape(path, mode, proxy, is_recording=True)
+
+
+def _keep(proxy: Any, path: Path, rules: dict[str, Any]) -> None:
+    """The recording becomes the tape, if it can be replayed; else the test fails, as it would from then on."""
+    from farend.dialects.replay import replay
+
+    if not proxy.connections:
+        raise pytest.fail.Exception(
+            "nothing was recorded, so there would be nothing to replay: have the client connect to tape.url (or "
+            "tape.host and tape.port), or leave the fixture tape out of the test",
+            pytrace=False,
+        )
+    try:
+        replay(proxy.tape, **rules)
+    except FarendError as error:
+        told = str(error).replace(str(proxy.tape), _short(path))
+        raise pytest.fail.Exception(f"what was recorded could not be replayed: {told}", pytrace=False) from None
+    os.replace(proxy.tape, path)
 
 
 def _continued(request: pytest.FixtureRequest, path: Path, rules: dict[str, Any], options: dict[str, Any]) -> Tape:
@@ -200,7 +223,7 @@ class _Recording:
         if call.excinfo is None:
             try:
                 self._keep()
-            except (FarendError, OSError) as problem:
+            except (FarendError, OSError, pytest.fail.Exception) as problem:
                 call.excinfo = pytest.ExceptionInfo.from_exception(problem)
         if call.excinfo is not None:
             kept = "as it was" if self._path.exists() else "not made"

@@ -24,11 +24,11 @@ from farend.stage.clients import TcpClient, WebSocketClient
 from farend.stage.far_end import Deadline, in_async_code
 from farend.stage.servers import ServerOptions, TcpServer, WebSocketServer
 from farend.stage.settings import settings
-from farend.tape.format import MAX_LINE
+from farend.tape.format import MAX_LINE, Wire
 from farend.tape.index import Index, Taped, index
 from farend.tape.matching import HANDSHAKE, Pattern, Rules, rules
 from farend.tape.playing import TapeScript
-from farend.tape.reader import warn_if_torn
+from farend.tape.reader import checked_max_line, warn_if_torn
 from farend.tape.redaction import PLACEHOLDER
 from farend.tape.routes import TapeRoutes
 
@@ -154,15 +154,7 @@ def replay(
 def _indexed(tape: Tape, rule: Rules, max_line: int) -> Index:
     __tracebackhide__ = True
     taped = index(tape, max_line=max_line)
-    if taped.header.wire == "tcp" and rule.framing is None and (rule.ignore or rule.matchers):
-        raise InvalidArguments(
-            f"{taped.path} is of TCP, which has bytes and no messages: say with framing= how they are cut, for example "
-            "framing=farend.lines(), to compare by JSON path"
-        )
-    if taped.header.wire == "websocket" and rule.framing is not None:
-        raise InvalidArguments(f"{taped.path} is of a WebSocket, which cuts its messages itself: leave framing= out")
-    if rule.framing is not None and rule.framing.greedy:
-        raise InvalidArguments(f"{rule.framing!r} cuts where the client pauses, and a tape has no pauses")
+    _check_framing(str(taped.path), taped.header.wire, rule)
     if not taped.connections:
         raise NotATape(f"{taped.path} is a tape with no connection on it: nothing was recorded")
     if not taped.playable:
@@ -174,6 +166,28 @@ def _indexed(tape: Tape, rule: Rules, max_line: int) -> Index:
         )
     warn_if_torn(taped.path, taped.torn, stacklevel=3)
     return taped
+
+
+def _check_framing(name: str, wire: Wire, rule: Rules) -> None:
+    __tracebackhide__ = True
+    if wire == "tcp" and rule.framing is None and (rule.ignore or rule.matchers):
+        raise InvalidArguments(
+            f"{name} is of TCP, which has bytes and no messages: say with framing= how they are cut, for example "
+            "framing=farend.lines(), to compare by JSON path"
+        )
+    if wire == "websocket" and rule.framing is not None:
+        raise InvalidArguments(f"{name} is of a WebSocket, which cuts its messages itself: leave framing= out")
+    if rule.framing is not None and rule.framing.greedy:
+        raise InvalidArguments(f"{rule.framing!r} cuts where the client pauses, and a tape has no pauses")
+
+
+def check_options(
+    name: str, wire: Wire, *, deadline: Deadline = "default", max_line: int = MAX_LINE, **given: Any
+) -> None:
+    """Raise what `replay` would with these options, for a tape of that wire that is called so, and is yet to come."""
+    _check_framing(name, wire, rules(**given))
+    settings.effective(deadline)
+    checked_max_line(max_line)
 
 
 # -- as the client --------------------------------------------------------------------------------

@@ -30,6 +30,13 @@ def warn_if_torn(path: str | os.PathLike[str], number: int | None, *, stacklevel
         warnings.warn(TapeTorn(f"{path}, line {number}: it is cut off, and was left away"), stacklevel=stacklevel + 1)
 
 
+def checked_max_line(value: object) -> int:
+    """The length of the longest line that is read, as users write it. Raises `InvalidArguments`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArguments(f"max_line= takes a number of bytes, not {value!r}")
+    return value
+
+
 class Position(NamedTuple):
     """Where in a tape a line begins: its offset in bytes, and the number of the line before it.
 
@@ -65,14 +72,12 @@ class TapeReader(Iterator[Line]):
     def __init__(self, path: str | os.PathLike[str], *, max_line: int = MAX_LINE, unfinished: bool = True) -> None:
         if not isinstance(path, str | os.PathLike):
             raise WrongType(f"a tape is named by its path, not by {path!r}")
-        if not isinstance(max_line, int) or isinstance(max_line, bool) or max_line < 1:
-            raise InvalidArguments(f"max_line= takes a number of bytes, not {max_line!r}")
+        self._max_line = checked_max_line(max_line)
         self.path = Path(path)
         self.torn: int | None = None
         self.number = 0
         """The number of the line that was read last; the header is line 1."""
         self._apart = 0
-        self._max_line = max_line
         self._parts = parts_of(self.path) if unfinished else []
         self._bulk = BulkReader(Path(os.path.realpath(self.path)))  # first, for it goes when the tape is closed
         try:
