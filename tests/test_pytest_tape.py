@@ -286,3 +286,48 @@ def test_what_could_not_be_replayed_is_no_tape(run, tape):
     )
     result.stdout.fnmatch_lines([told])
     assert list(tape.parent.iterdir()) == []
+
+
+COLLECTS = """
+import pytest
+from websockets.sync.client import connect
+
+@pytest.mark.parametrize("name", ["a/b", "a_b", "c"])
+@pytest.mark.tape(URL)
+def test_coll(tape, name):
+    with connect(tape.url) as client:
+        client.send(name)
+        client.recv()
+"""
+
+
+def test_two_tests_do_not_share_a_tape_by_accident(run, tape, server):
+    result = run(COLLECTS, url=server.url)
+    result.assert_outcomes(passed=1, errors=2)
+    told = (
+        "*test_feed.py::test_coll[[]{}[]] and test_feed.py::test_coll[[]{}[]] would share the tape "
+        "tapes/test_feed/test_coll[[]a_b[]].jsonl*give one of them another name, or id*"
+    )
+    result.stdout.fnmatch_lines([told.format("a/b", "a_b"), told.format("a_b", "a/b")])
+    assert [file.name for file in tape.parent.iterdir()] == ["test_coll[c].jsonl"]
+    apart = COLLECTS.replace('"a/b"', 'pytest.param("a/b", id="a-b")')
+    run(apart, url=server.url).assert_outcomes(passed=3)
+    run(apart).assert_outcomes(passed=3)
+
+
+def test_tests_of_one_name_in_several_classes_do_not_share_a_tape(run):
+    inside = """
+    class {name}:
+        class TestIt:
+            def test_it(self, tape):
+                assert False
+    """
+    result = run("".join(textwrap.dedent(inside.format(name=name)) for name in ("TestA", "TestB")))
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*TestA::TestIt::test_it and*TestB::TestIt::test_it would share the tape*"])
+
+
+def test_two_tests_may_share_a_tape_that_is_named(run, server):
+    named = GREETS.replace('ignore="$.id"', 'path="feed.jsonl"').replace("(tape)", "(tape, number)")
+    twice = named.replace("@pytest", '@pytest.mark.parametrize("number", [1, 2])\n@pytest')
+    run(twice, url=server.url).assert_outcomes(passed=2)

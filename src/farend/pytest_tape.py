@@ -75,6 +75,7 @@ def tape_of(request: pytest.FixtureRequest) -> Tape:
     mark = item.get_closest_marker("tape")
     options = dict(mark.kwargs) if mark else {}
     path = path_of(item)
+    _check_alone(item, path)
     asked = options.pop("mode", None)
     mode = mode_of(request.config, asked)
     options.pop("path", None)
@@ -125,6 +126,37 @@ def path_of(item: Any) -> Path:
     inside = f"{item.cls.__name__}." if getattr(item, "cls", None) is not None else ""
     name = re.sub(r"[^\w.\[\]=+-]+", "_", inside + item.name)
     return folder / module.stem / f"{name}.jsonl"
+
+
+_USERS: Final = pytest.StashKey[dict[Path, list[str]]]()
+"""The tests of a session that have a tape of their own name, by its path."""
+
+
+def _users(session: pytest.Session) -> dict[Path, list[str]]:
+    users = session.stash.get(_USERS, None)
+    if users is None:
+        users = session.stash[_USERS] = {}
+        for item in session.items:
+            if "tape" in getattr(item, "fixturenames", ()) and not _is_named(item):
+                same = users.setdefault(path_of(item), [])
+                if item.nodeid not in same:  # for who repeats a test
+                    same.append(item.nodeid)
+    return users
+
+
+def _check_alone(item: pytest.Item, path: Path) -> None:
+    """No other test has a name that makes the same file's: one would be given the other's conversation."""
+    others = [] if _is_named(item) else [one for one in _users(item.session).get(path, ()) if one != item.nodeid]
+    if others:
+        raise InvalidArguments(
+            f"{item.nodeid} and {others[0]} would share the tape {_short(path)}, for no file's name has all that their "
+            "names have: give one of them another name, or id (pytest.param(…, id=…))"
+        )
+
+
+def _is_named(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("tape")
+    return mark is not None and mark.kwargs.get("path") is not None
 
 
 # -- recording ------------------------------------------------------------------------------------
