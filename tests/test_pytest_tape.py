@@ -219,12 +219,20 @@ def test_a_tape_of_a_name(run, pytester, server):
     [
         ('mode="sometimes"', "*'sometimes' is no record mode: there are none, once, new_episodes, all*"),
         ("wrong=1", "*@pytest.mark.tape takes no wrong*"),
+        ("path=7", "*path= takes the name of a file below tapes, not 7*"),
+        ('path="../../evil.jsonl"', "*path='../../evil.jsonl' is not below tapes, where this module's tapes are*"),
+        ('path="test_feed/../../evil.jsonl"', "*path='test_feed/../../evil.jsonl' is not below tapes*"),
+        ('path="/nowhere/evil.jsonl"', "*path='/nowhere/evil.jsonl' is not below tapes*"),
+        ('path="."', "*path='.' is not below tapes*"),
     ],
 )
-def test_a_mark_that_cannot_be_meant(run, mark, told):
+def test_a_mark_that_cannot_be_meant(run, pytester, mark, told):
+    pytester.mkdir("tapes")
     result = run(GREETS.replace('ignore="$.id"', mark))
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([told])
+    assert not [*pytester.path.parent.rglob("*evil*")]
+    assert not [*(pytester.path / "tapes").iterdir()]
 
 
 def test_nobody_says_where_the_server_is(run):

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import pytest
 
-from farend.errors import FarendError, InvalidArguments
+from farend.errors import FarendError, InvalidArguments, WrongType
 from farend.pytest_body import body_of
 from farend.pytest_phases import look_between_phases
 
@@ -75,6 +75,7 @@ def tape_of(request: pytest.FixtureRequest) -> Tape:
     mark = item.get_closest_marker("tape")
     options = dict(mark.kwargs) if mark else {}
     path = path_of(item)
+    _check_path(item, path)
     _check_alone(item, path)
     asked = options.pop("mode", None)
     mode = mode_of(request.config, asked)
@@ -122,10 +123,25 @@ def path_of(item: Any) -> Path:
     module: Path = item.path
     folder = module.parent / FOLDER
     if named is not None:
-        return folder / Path(named)
+        return folder / str(named)
     inside = f"{item.cls.__name__}." if getattr(item, "cls", None) is not None else ""
     name = re.sub(r"[^\w.\[\]=+-]+", "_", inside + item.name)
     return folder / module.stem / f"{name}.jsonl"
+
+
+def _check_path(item: pytest.Item, path: Path) -> None:
+    """What `path=` says is below `tapes`: only there does anybody look for tapes, and are they written over."""
+    if not _is_named(item):
+        return
+    mark: Any = item.get_closest_marker("tape")
+    named, folder = mark.kwargs["path"], Path(os.path.normpath(item.path.parent / FOLDER))
+    if not isinstance(named, str | os.PathLike):
+        raise WrongType(f"@pytest.mark.tape: path= takes the name of a file below {FOLDER}, not {named!r}")
+    if folder not in Path(os.path.normpath(path)).parents:
+        raise InvalidArguments(
+            f"@pytest.mark.tape: path={str(named)!r} is not below {_short(folder)}, where this module's tapes are: "
+            "give the rest of the path, from there on, such as path='shared/feed.jsonl'"
+        )
 
 
 _USERS: Final = pytest.StashKey[dict[Path, list[str]]]()
