@@ -19,7 +19,8 @@ import farend
 from farend import Failure, InvalidArguments, NotATape, Script, WebSocketServer, WrongType
 from farend.core import findings
 from farend.core.conversation import Conversation
-from farend.core.events import Connected, Received
+from farend.core.events import Connected, Ended, How, Received
+from farend.core.messages import Handshake
 from farend.stage.settings import settings
 from farend.tape.index import index
 from farend.tape.matching import rules
@@ -406,6 +407,54 @@ def test_a_client_that_is_still_there_at_the_end_is_no_failure_unless_strict(tap
                 ws = stays.enter_context(connect(far_end.url))
                 ws.send("a")
                 ws.recv()
+
+
+CLOSED, UNCODED = {"how": How.CLOSE, "code": 1000}, {"how": How.CLOSE, "code": 1005}
+GOES_AWAY = {"how": How.CLOSE, "code": 1001}
+ENDED, RESET, LOST, STAYS = {"how": How.EOF}, {"how": How.RESET}, {"how": How.LOST}, None
+WEBSOCKET = (CLOSED, UNCODED, GOES_AWAY, RESET, LOST, STAYS)
+TCP = (ENDED, RESET, STAYS)
+
+
+@pytest.mark.parametrize(
+    ("wire", "on_tape", "by_default", "when_strict"),
+    [
+        ("websocket", {"kind": "close", "code": 1000}, (CLOSED, STAYS), (CLOSED,)),
+        ("websocket", {"kind": "close"}, (UNCODED, STAYS), (UNCODED,)),
+        ("websocket", {"kind": "end"}, WEBSOCKET, (LOST, RESET)),
+        ("websocket", {"kind": "abort"}, WEBSOCKET, (LOST, RESET)),
+        ("tcp", {"kind": "end"}, TCP, (ENDED,)),
+        ("tcp", {"kind": "abort"}, TCP, (RESET,)),
+    ],
+)
+def test_how_a_client_may_end(tape, wire, on_tape, by_default, when_strict):
+    """As the table in docs/replay.md says."""
+    path = tape(
+        *([opens()] if wire == "websocket" else []), client("a"), happened(**on_tape, sender="client"), wire=wire
+    )
+
+    def is_fine(end, strict):
+        known = index(path)
+        conversation = Conversation(TapeScript(known, known.connections[0], rules(strict=strict)), stream=wire == "tcp")
+        conversation.feed(Connected(Handshake("/")) if wire == "websocket" else Connected(), 0.0)
+        conversation.feed(Received("a" if wire == "websocket" else b"a"), 0.0)
+        if end is not None:
+            conversation.feed(Ended(**end), 0.0)
+        conversation.finish(0.0)
+        return not conversation.findings
+
+    every = WEBSOCKET if wire == "websocket" else TCP
+    assert [end for end in every if is_fine(end, False)] == [end for end in every if end in by_default]
+    assert [end for end in every if is_fine(end, True)] == [end for end in every if end in when_strict]
+
+
+def test_a_client_s_end_is_waited_for_where_the_server_went_on(tape):
+    path = tape(client("a"), happened("end", "client"), server("b"), happened("end", "server"), wire="tcp")
+    with pytest.raises(Failure, match="close the connection"):
+        with farend.replay(path, deadline=0.2) as far_end:
+            with socket.create_connection((far_end.host, far_end.port), timeout=30) as sock:
+                sock.sendall(b"a")
+                assert sock.recv(100) == b""
 
 
 def test_again_and_again(tape):
