@@ -1,5 +1,6 @@
 """The command line, as a user meets it."""
 
+import os
 import subprocess
 import sys
 
@@ -70,7 +71,7 @@ def test_a_file_is_not_overwritten(run, tmp_path):
     file = tmp_path / "test_first.py"
     file.write_text("mine")
     result = run("demo", "--write", str(file))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--force replaces it" in result.output
     assert file.read_text() == "mine"
     assert run("demo", "--write", str(file), "--force").exit_code == 0
@@ -79,8 +80,14 @@ def test_a_file_is_not_overwritten(run, tmp_path):
 
 def test_a_folder_that_is_not_there(run, tmp_path):
     result = run("demo", "--write", str(tmp_path / "nowhere" / "test_first.py"))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "cannot be written: No such file or directory" in result.output
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device is always full here")
+def test_a_disk_that_is_full(run):
+    result = run("demo", "--write", "/dev/full", "--force")
+    assert (result.exit_code, result.output) == (2, "Error: /dev/full cannot be written: No space left on device\n")
 
 
 def test_ctrl_c_ends_it_quietly(run, monkeypatch):

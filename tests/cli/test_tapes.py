@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -355,6 +356,27 @@ def test_a_script_from_a_tape_of_tcp(run, tmp_path):
     names = {"__name__": "test_redis"}
     exec(compile(source, "test_redis.py", "exec"), names)
     names["test_redis"]()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device is always full here")
+@pytest.mark.parametrize(
+    "command", [["show"], ["show", "--json"], ["script"], ["serve"], ["verify"], ["verify", "--json"]], ids=" ".join
+)
+def test_output_that_cannot_be_written_is_told_in_a_line(start, tape, command):
+    name, *options = command
+    target = [start("serve", tape)[1]["url"]] if name == "verify" else []
+    told = [sys.executable, "-m", "farend", name, tape, *target, *options]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(told, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
+
+
+def test_who_has_read_enough_of_a_tape_is_no_error(tape):
+    command = [sys.executable, "-m", "farend", "show", str(tape), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

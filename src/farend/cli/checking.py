@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farend.cli.options import Voice, cannot
+from farend.cli.options import Voice, cannot, say
 from farend.core.malformed import PLAIN_TEXT, Case
 from farend.core.reactions import Result, Verdict
 from farend.stage.checking import CaseServer
@@ -278,7 +278,7 @@ def _print_table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]])
     lines = [tuple(head), *(tuple(cells) for cells, _ in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _rich_table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> Table:

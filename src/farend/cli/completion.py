@@ -18,8 +18,8 @@ def completion(shell: str) -> None:
     """Print what a shell needs to complete farend's commands, options and files."""
     from click.shell_completion import get_completion_class
 
-    from farend.cli import main
+    from farend.cli import main, options
 
     make = get_completion_class(shell)
     assert make is not None  # one of click's own
-    click.echo(make(main, {}, "farend", "_FAREND_COMPLETE").source())
+    options.say(make(main, {}, "farend", "_FAREND_COMPLETE").source())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from farend.cli import options
+
 
 @click.command(
     epilog="""\b
@@ -33,12 +35,12 @@ def demo(only: str | None, write: Path | None, force: bool) -> None:
 
     if write is not None:
         if write.exists() and not force:
-            raise click.ClickException(f"{write} is there already; --force replaces it")
+            options.cannot(f"{write} is there already; --force replaces it")
         try:
             write.write_text(scenes.FIRST_TEST)
         except OSError as error:
-            raise click.ClickException(f"{write} cannot be written: {error.strerror}") from None
-        click.echo(f"Written: {write}. Run it with: pytest {write}")
+            options.cannot(f"{write} cannot be written: {error.strerror}")
+        options.say(f"Written: {write}. Run it with: pytest {write}")
         return
     try:
         went_well = scenes.play(only)

@@ -246,6 +246,24 @@ def cannot(text: str) -> NoReturn:
     raise _CannotError(text)
 
 
+def say(text: str, *, nl: bool = True) -> None:
+    """Say it on standard output, at once; where that cannot be written, leave, and say so."""
+    try:
+        click.echo(text, nl=nl)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # who has read enough: click ends the command
+    except OSError as error:
+        _give_up_stdout()
+        cannot(f"standard output cannot be written: {error.strerror}")
+
+
+def _give_up_stdout() -> None:
+    """What is left in the buffer is written to nowhere, or the interpreter would try once more when it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 class _CannotError(click.ClickException):
     exit_code = CANNOT
 
@@ -304,8 +322,7 @@ class Voice:
     def say(self, text: str, event: str, **facts: Any) -> None:
         """Say it, at once: `text` to a person, the facts of the event to a program."""
         told = json.dumps({"event": event, **facts}, default=str, ensure_ascii=False) if self.machine else text
-        click.echo(_SURROGATES.sub(_escaped, told))
-        sys.stdout.flush()
+        say(_SURROGATES.sub(_escaped, told))
 
     def findings(self, findings: Sequence[Any]) -> None:
         """Tell what was found."""

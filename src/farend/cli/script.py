@@ -36,7 +36,7 @@ def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, 
         source = python_test(taped, connection)
         warn_if_torn(tape, taped.torn)
     if output is None:
-        click.echo(source, nl=False)
+        options.say(source, nl=False)
         return
     if output.exists() and not force:
         options.cannot(f"{output} is there already; --force replaces it")
@@ -44,4 +44,4 @@ def script(tape: Path, output: Path | None, force: bool, connection: tuple[int, 
         output.write_text(source)
     except OSError as error:
         options.cannot(f"{output} cannot be written: {error.strerror}")
-    click.echo(f"Written: {output}. Run it with: pytest {output}")
+    options.say(f"Written: {output}. Run it with: pytest {output}")

@@ -81,9 +81,9 @@ def show(
             if not machine:
                 header = reader.header
                 said = [str(tape), header.wire, *(part for part in (header.target, header.when) if part)]
-                click.echo("  ".join(said))
+                options.say("  ".join(said))
             for line in wanted:
-                click.echo(line_text(line, reader.header.wire) if machine else fitted(_told(line, began), width))
+                options.say(line_text(line, reader.header.wire) if machine else fitted(_told(line, began), width))
             if not follow:
                 warn_if_torn(tape, reader.torn)
 

@@ -95,9 +95,9 @@ def _tell(voice: options.Voice, outcome: Any) -> None:
         from farend.dialects.replay import told
 
         for path, changes in outcome.changes.items():
-            click.echo(f"{path}  ({len(changes):,} ×)")
+            options.say(f"{path}  ({len(changes):,} ×)")
             for change in changes[:EXAMPLES_OF_EACH]:
-                click.echo(f"    {told(change)}")
+                options.say(f"    {told(change)}")
         others = [one for one in outcome.findings if one not in outcome.drifts]
         if others:
             voice.findings(others)
