@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -351,6 +353,23 @@ def test_a_client_that_was_let_in_before_the_loop_ended_does_not_hang(dial: Call
     [transport] = [driver.transport for driver in server._drivers]
     transport._sock.close()  # nobody else can: its loop has ended
     transport._sock = None
+
+
+def test_a_far_end_that_nobody_has_any_more_is_not_kept_for_its_loop_s_sake() -> None:
+    """Who ends a loop and forgets the far end gets what he would without us: its socket goes with it."""
+    server = TcpServer(GREETING, deadline=SHORT)
+    asyncio.run(server.__aenter__())  # by hand: pytest looks after those that were started with start()
+    address, number = (server.host, server.port), id(server)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the socket that nobody has closed
+        del server
+        end = time.monotonic() + 10
+        while number in dog._watches and time.monotonic() < end:
+            gc.collect()
+            time.sleep(0.01)
+    assert number not in dog._watches
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, 10)
 
 
 def test_a_far_end_whose_loop_has_stopped_is_cut_only_where_somebody_said_something(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,13 @@ class Listener(socket.socket):
         connection = super().accept()
         self.taken += 1
         return connection
+
+
+def knocked(sock: Any) -> bool:
+    """Whether somebody waits at a socket that listens, as far as that can be seen."""
+    if sock is None or not sock.listens or not 0 <= sock.fileno() < 1024:  # past what select can look at
+        return False
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def listen(host: str, port: int, unix_path: str | os.PathLike[str] | None, *, closed: bool = False) -> Listener:

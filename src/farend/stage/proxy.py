@@ -23,7 +23,7 @@ from farend.stage import tls as tls_module
 from farend.stage.doorway import Announcements, Doorway, Terms
 from farend.stage.driver import Wire as DriverWire
 from farend.stage.far_end import QUIET_TURNS, Deadline
-from farend.stage.listening import BACKLOG, listen
+from farend.stage.listening import BACKLOG, knocked, listen
 from farend.stage.loop_thread import shared
 from farend.stage.pipe import Pipe
 from farend.stage.proxied import EndingTap, Passing, Planned, met, passes
@@ -566,15 +566,18 @@ class Proxy:
 
     def cut_off(self, seconds: float, how: watchdog.Standing) -> None:
         """The loop has stood still for so long: end every client's connection, so that a blocking client goes on."""
+        clients = watchdog.connected([pipe.near.transport for pipe in tuple(self._pipes) if pipe.near.transport])
+        has_ended = how is watchdog.Standing.ENDED
+        if has_ended and not clients and not knocked(self._sock):
+            return
         # First of all, for who is cut off may leave the block in this very moment.
-        what = "has ended" if how is watchdog.Standing.ENDED else f"stood still for {seconds:.1f} s"
+        what = "has ended" if has_ended else f"stood still for {seconds:.1f} s"
         self._report(
             WrongState(
                 f"the event loop that the proxy lives on {what}, and its clients were cut "
                 f"off: where the client blocks, use `with {self._call}(...)` in place of `async with`"
             )
         )
-        clients = watchdog.connected([pipe.near.transport for pipe in tuple(self._pipes) if pipe.near.transport])
         watchdog.cut_all(clients, self._sock)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import socket
 import ssl as ssl_module
 import weakref
@@ -31,7 +30,7 @@ from farend.stage.attempts import Attempts
 from farend.stage.doorway import Announcements, Doorway, Terms
 from farend.stage.driver import Driver, Wire
 from farend.stage.far_end import NETWORK, Deadline, FarEnd, running_loop
-from farend.stage.listening import BACKLOG, TURNS_TO_COME, listen
+from farend.stage.listening import BACKLOG, TURNS_TO_COME, knocked, listen
 from farend.stage.loop_thread import shared
 from farend.stage.refusing import ClosedDoor
 from farend.stage.segments import Run
@@ -433,11 +432,7 @@ class Server(FarEnd):
 
     def _knocked(self) -> bool:
         """Whether somebody waits at the socket."""
-        if (
-            self._sock is None or not self._sock.listens or not 0 <= self._sock.fileno() < 1024
-        ):  # past what select can look at
-            return False
-        return bool(select.select([self._sock], [], [], 0)[0])
+        return knocked(self._sock)
 
     def _sockets(self) -> list[socket.socket]:
         with contextlib.suppress(OSError):  # it listens no more

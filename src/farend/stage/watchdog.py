@@ -21,6 +21,7 @@ import struct
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
@@ -63,13 +64,23 @@ class Watched(Protocol):
 
 
 class _Watch:
-    __slots__ = ("far_end", "loop", "since", "thread")
+    __slots__ = ("_far_end", "_name", "loop", "since", "thread")
 
     def __init__(self, far_end: Watched, loop: asyncio.AbstractEventLoop) -> None:
-        self.far_end = far_end
+        self._far_end: Watched | None = far_end
+        self._name = weakref.ref(far_end)
         self.loop = loop
         self.thread = threading.get_ident()
         self.since: float | None = None
+
+    @property
+    def far_end(self) -> Watched | None:
+        """Whom it is for; None where its loop has ended, and nobody has it any more."""
+        return self._name()
+
+    def let_go(self) -> None:
+        """Hold it no longer: its loop, which did, has ended."""
+        self._far_end = None
 
 
 class _Pulse:
@@ -160,9 +171,9 @@ class Watchdog:
         patiences = [self._patience(watch.far_end) for watch in self._watches.copy().values()]
         return min([self._linger, *(patience / LOOKS for patience in patiences if patience is not None)])
 
-    def _patience(self, far_end: Watched) -> float | None:
+    def _patience(self, far_end: Watched | None) -> float | None:
         """How long its loop may stand still, in seconds; None for no end."""
-        return None if far_end.deadline is None else max(far_end.deadline, self._least)
+        return None if far_end is None or far_end.deadline is None else max(far_end.deadline, self._least)
 
     def _ends(self) -> bool:
         self._thread = None
@@ -178,22 +189,31 @@ class Watchdog:
         for gone in pulses.keys() - {watch.loop for watch in watches.values()}:
             del pulses[gone]
         for key, watch in watches.items():
+            far_end = watch.far_end
+            if far_end is None:
+                if self._watches.get(key) is watch:  # and not a later one's, whose number is the same
+                    del self._watches[key]
+                continue
             if watch.since is None:
                 watch.since = now
             pulse = pulses.setdefault(watch.loop, _Pulse())
             asked = pulse.asked
             if asked is None:
                 pulse.asked = now
-                with contextlib.suppress(RuntimeError):  # it is closed, and gives no sign any more
+                try:
                     watch.loop.call_soon_threadsafe(pulse.turned)
+                except RuntimeError:  # it is closed, and gives no sign any more
+                    watch.let_go()
                 continue
-            patience = self._patience(watch.far_end)
+            patience = self._patience(far_end)
             if patience is None or now - max(asked, watch.since) < patience or key not in self._watches:
                 continue
             if _in_debugger(watch.thread):
                 pulse.asked = now  # the clock stands still there
             elif pulse.asked is not None:
-                watch.far_end.cut_off(patience, Standing.of(watch.loop))
+                if watch.loop.is_closed():
+                    watch.let_go()
+                far_end.cut_off(patience, Standing.of(watch.loop))
 
 
 dog: Final = Watchdog()
