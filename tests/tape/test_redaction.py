@@ -387,16 +387,16 @@ def test_known_secrets_are_found_wherever_they_stand_in_much(search, known):
     for number in range(known):
         redactor.said(b"token=s3cr3t-%03d" % number)
     assert redactor.may_hold(filler) is False
-    at_once = redactor._looked_for_at_once
+    at_once = redactor._look.at_once
     for left in (1 << 60, 0):
         at_once._left = left
         assert redactor.may_hold(filler) is False
         assert redactor.may_hold(filler + b" s3cr3t-000 " + filler)
         assert redactor.may_hold(filler + b" s3cr")  # may go on so
         assert redactor.said(filler + b" s3cr3t-000 ") == filler + b" <secret:token:1> "
-    assert redactor._looked_for_at_once is at_once
+    assert redactor._look.at_once is at_once
     redactor.said(b"token=hunter22")
-    assert redactor._looked_for_at_once is None
+    assert redactor._look is None
 
 
 @pytest.mark.parametrize("blanks", [0, 1, 63, 64, 130, 5000])

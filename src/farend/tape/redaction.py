@@ -77,6 +77,7 @@ _ONCE: Final = (b"signature", b"sig")
 _FUNCTION: Final = "the function for secrets (find=, or redact= itself)"
 _REMEMBERED: Final = 10_000
 _LOOKED_FOR: Final = 512
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
 _SHORTEST: Final = 6
 """Bytes of the shortest secret that is looked for wherever it may stand."""
 _CERTAIN: Final = 4
@@ -163,6 +164,53 @@ class _Secret(NamedTuple):
     quote: bytes = b""
 
 
+class _Known(NamedTuple):
+    """A secret that is known, and looked for wherever it may stand."""
+
+    placeholder: bytes
+    spellings: tuple[bytes, ...]
+    """All the ways in which it is written."""
+    pieces: tuple[bytes, ...]
+    """One of these is there where any of them is: mostly one piece that they all have."""
+    beginnings: tuple[bytes, ...]
+    """What they begin with, where they may be cut."""
+    longest: int
+
+    @classmethod
+    def of(cls, secret: bytes, spelled: bytes, placeholder: bytes) -> _Known:
+        ways = {spelled, *escapes.ways(secret)}
+        if b"+" in spelled:
+            ways |= escapes.ways(escapes.meant_in_a_form(spelled))
+        piece = max(_PLAIN.findall(secret), key=len, default=b"")
+        in_all = len(piece) >= _CERTAIN and all(piece in way for way in ways)
+        return cls(
+            placeholder,
+            tuple(sorted(ways)),
+            (piece,) if in_all else tuple(sorted(ways)),
+            tuple(sorted({way[:_CERTAIN] for way in ways})),
+            max(map(len, ways)),
+        )
+
+
+class _Look(NamedTuple):
+    """What shows that one of several known secrets may be there, or the beginning of one at the end."""
+
+    pieces: tuple[bytes, ...]
+    at_once: AtOnce
+    beginnings: tuple[bytes, ...]
+    longest: int
+
+    @classmethod
+    def of(cls, secrets: list[_Known]) -> _Look:
+        pieces = {piece[:_LONGEST_NAME] for known in secrets for piece in known.pieces}
+        return cls(
+            tuple(pieces),
+            AtOnce([Expression(exactly(one)) for one in sorted(pieces)]),
+            tuple({beginning for known in secrets for beginning in known.beginnings}),
+            max((known.longest for known in secrets), default=0),
+        )
+
+
 class Redactor:
     """Redacts all that goes on one tape, and so remembers its secrets, the last of them if there are many."""
 
@@ -175,8 +223,9 @@ class Redactor:
         self._asks_always = bool(self._patterns) or self._find is not None
         self._placeholders: OrderedDict[bytes, bytes] = OrderedDict()
         self._numbers: dict[bytes, int] = {}
-        self._looked_for: OrderedDict[bytes, bytes] = OrderedDict()
-        self._looked_for_at_once: AtOnce | None = None
+        self._looked_for: OrderedDict[bytes, _Known] = OrderedDict()
+        self._look: _Look | None = None
+        """What shows that one of these may be there, once it is asked for."""
 
     # -- what is asked of it ----------------------------------------------------------------------
 
@@ -234,18 +283,18 @@ class Redactor:
 
     def _may_hold_known(self, data: bytes) -> bool:
         """Whether a secret that is known may be there, or the beginning of one at the end."""
-        are_there: bool | None = None
-        if len(data) > SHORT:
-            if self._looked_for_at_once is None:
-                beginnings = {secret[:_LONGEST_NAME] for secret in self._looked_for}
-                self._looked_for_at_once = AtOnce([Expression(exactly(one)) for one in sorted(beginnings)])
-            are_there = self._looked_for_at_once.are_in(data)
-        for secret in list(self._looked_for) if not are_there else ():  # for other threads may add to them
-            if data.find(secret[:_CERTAIN], max(0, len(data) - len(secret))) >= 0:
-                return True
-            if are_there is None and data.find(secret) >= 0:
-                return True
-        return bool(are_there)
+        look = self._look
+        if look is None:  # other threads may add to them meanwhile
+            look = self._look = _Look.of(list(self._looked_for.values()))
+        are_there = look.at_once.are_in(data) if len(data) > SHORT else None
+        if are_there is None:
+            for piece in look.pieces:
+                if piece in data:
+                    return True
+        if are_there:
+            return True
+        end = max(0, len(data) - look.longest)
+        return any(data.find(beginning, end) >= 0 for beginning in look.beginnings)
 
     def secrets(self, data: bytes, *, cut: bool = False) -> Iterator[_Secret]:
         """The secrets in `data`, by rule; with `cut`, the beginning of one at its end as well."""
@@ -310,7 +359,7 @@ class Redactor:
     def known_at(self, data: bytes, middle: int) -> Iterator[_Secret]:
         """The rest of each known secret that has begun before the middle."""
         if middle:
-            for secret, placeholder in self._looked_for.items():
+            for secret, placeholder in self._known():
                 begin = data.find(secret, max(0, middle - len(secret) + 1), middle + len(secret) - 1)
                 if begin >= 0:
                     yield _Secret(middle, begin + len(secret), placeholder, middle)
@@ -318,7 +367,7 @@ class Redactor:
     def known_from(self, data: bytes) -> int:
         """Where the beginning of a known secret stands at the end of `data`; its length where there is none."""
         start = len(data)
-        for secret in self._looked_for:
+        for secret, _ in self._known():
             begin = data.find(secret[:_CERTAIN], max(0, len(data) - len(secret) + 1))
             while begin >= 0 and not secret.startswith(data[begin:]):
                 begin = data.find(secret[:_CERTAIN], begin + 1)
@@ -366,10 +415,18 @@ class Redactor:
             data = b"".join((*parts, data[start:]))
         elif start:
             data = data[start:]
-        known = [one for one in self._looked_for if one in data]
+        known = {one: mark for one, mark in self._known(data) if one in data}
+        data = escapes.numbers_replaced(data, {one: known[one] for one in known if escapes.NUMBER.fullmatch(one)})
         for one in sorted(known, key=len, reverse=True):
-            data = escapes.replaced(data, one, self._looked_for[one])
+            data = data.replace(one, known[one])
         return data
+
+    def _known(self, data: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Each way to write each known secret, with its placeholder; of those alone that may be in `data`, if given."""
+        for known in self._looked_for.values():
+            if data is None or any(piece in data for piece in known.pieces):
+                for spelling in known.spellings:
+                    yield spelling, known.placeholder
 
     def redacted_whole(self, context: bytes, held: bytes) -> bytes:
         """What was held back, as the secret that it is the beginning of."""
@@ -379,7 +436,7 @@ class Redactor:
         return self._looked_for_by_beginning(held)
 
     def _looked_for_by_beginning(self, held: bytes) -> bytes:
-        return next((mark for secret, mark in self._looked_for.items() if secret.startswith(held)), held)
+        return next((mark for secret, mark in self._known() if secret.startswith(held)), held)
 
     def _placeholder(self, spelled: bytes, name: bytes) -> bytes:
         if _PLACEHOLDER.fullmatch(spelled):
@@ -395,11 +452,11 @@ class Redactor:
             if len(self._placeholders) > _REMEMBERED:
                 self._placeholders.popitem(last=False)
         if len(secret) >= _SHORTEST and not (name.endswith(_ONCE) or self._is_secret.fullmatch(secret.lower())):
-            for spelling in {spelled, *escapes.ways(secret)}:
-                if spelling not in self._looked_for:
-                    self._looked_for_at_once = None
-                self._looked_for[spelling] = placeholder
-            while len(self._looked_for) > _LOOKED_FOR:
+            known = self._looked_for.get(secret)
+            if known is None or spelled not in known.spellings:
+                self._looked_for[secret] = _Known.of(secret, spelled, placeholder)
+                self._look = None
+            if len(self._looked_for) > _LOOKED_FOR:
                 self._looked_for.popitem(last=False)
         return placeholder
 
