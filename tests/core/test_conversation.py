@@ -171,12 +171,13 @@ def test_a_reply_that_gave_nothing_is_told_where_the_near_end_waits_on(gives: An
     def answer(message: Any) -> Any:
         return gives
 
-    conversation = with_a_client(S().expect("a").reply(answer))
-    conversation.feed(Received("a"), 1.0)
-    conversation.feed(TimePassed(), 6.0)
-    [finding] = conversation.findings
-    assert isinstance(finding, Lingered)
-    assert finding.silent == silent
+    for more in (S(), S().send("more")):
+        conversation = with_a_client(S().expect("a").reply(answer) + more)
+        conversation.feed(Received("a"), 1.0)
+        conversation.feed(TimePassed(), 6.0)
+        [finding] = conversation.findings
+        assert isinstance(finding, Lingered)
+        assert finding.silent == ("" if len(more) else silent)
 
 
 @pytest.mark.parametrize(

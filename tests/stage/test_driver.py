@@ -373,6 +373,27 @@ async def test_a_packing_function_that_raises(dial: Any, only: Any) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("end", ["", "close"])
+async def test_nothing_behind_what_cannot_be_packed_counts_as_said(dial: Any, only: Any, end: str) -> None:
+    def pack(message: bytes) -> bytes:
+        if message == b"bad":
+            raise ZeroDivisionError
+        return message
+
+    framing = framed_by(lambda data: len(data) or None, pack=pack)
+    script = Script(framing=framing).expect(b"hi").send("ok").send("bad").send("bad").send("later")
+    with pytest.raises(Failure, match="the framing's pack failed: ZeroDivisionError") as caught:
+        async with TcpServer(script.close() if end else script) as server:
+            near = dial(server)
+            near.sendall(b"hi")
+            await server.played()
+    [transcript] = server.transcripts
+    assert transcript.sent == ["ok"]
+    assert [entry.kind.name for entry in transcript].count("CLOSED") == 1  # for the finding's sake
+    assert only(caught).given == "bad"
+
+
+@pytest.mark.asyncio
 async def test_a_fault_in_farend_itself_is_told_and_ends_the_connection(
     dial: Any, only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,10 +95,11 @@ def test_what_interrupts_it_loses_nothing_that_came_before(path):
     assert [line.payload for line in lines(path)] == ["first", "last"]
 
 
-def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch):
+@pytest.mark.parametrize("much", ["", "x" * MUCH], ids=["little", "much"])
+def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch, much):
     recorder = Recorder(path, "websocket", now=0.0)
     connection = recorder.connection(0.0)
-    connection.message(0.0, "client", "first")
+    connection.message(0.0, "client", "first" + much)
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -108,13 +109,14 @@ def test_a_disk_that_is_full_when_all_is_written(path, monkeypatch):
             patch.setattr(os, name, full)
             patch.setattr("farend.tape.files._gathered", full)
         with connection.together():
-            connection.message(0.0, "client", "second")
+            connection.message(0.0, "client", "second" + much)
     assert isinstance(recorder.error, TapeUnavailable)
     assert "holds the 1 lines" in str(recorder.error)
     with connection.together():
         connection.message(0.0, "client", "third")
     recorder.close()
-    assert [line.payload for line in lines(path)] == ["first"]
+    assert "put together" not in str(recorder.error)
+    assert [line.payload for line in lines(path)] == ["first" + much]
 
 
 def test_numbers_are_given_or_counted(path):

@@ -177,8 +177,8 @@ class Conversation:
         self._end_taken = False
         self._close_sent = False
         self._can_speak = True
-        self._silent_reply = ""
-        """The name of the function that was to reply last, where it gave nothing to say."""
+        self._silent_reply: tuple[str, Send | None] = "", None
+        """The name of a function that gave nothing to reply, and what had been said last."""
         self._unsayable: Reply | None = None
         """A reply that there was to give, when nothing could be said any more."""
         self.faults: tuple[Fault, ...] = ()
@@ -420,11 +420,17 @@ class Conversation:
             self._fail(finding)
         return self._out
 
-    def not_packed(self, payload: object, error: Exception, now: float) -> list[Command]:
-        """What was to be said was not: its framing could not make bytes of it."""
-        self.transcript.forget(Kind.SENT, payload)
+    def not_packed(self, unsaid: Sequence[Command], error: Exception, now: float) -> list[Command]:
+        """None of this was said or done: the framing could not make bytes of the first."""
+        for command in reversed(unsaid):
+            if isinstance(command, Send):
+                self.transcript.forget(Kind.SENT, command.payload)
+            elif isinstance(command, Close):
+                self.transcript.forget(Kind.CLOSED, command)
+                self._close_sent = False
         problem = str(error) if isinstance(error, FramingError) else described(error)
-        return self.fail(FunctionFailed(self.place, "the framing's pack", problem, payload), now)
+        given = unsaid[0].payload if isinstance(unsaid[0], Send) else None
+        return self.fail(FunctionFailed(self.place, "the framing's pack", problem, given), now)
 
     def _refuse(self, finding: Finding, status: int) -> None:
         self._close_sent = True
@@ -487,7 +493,9 @@ class Conversation:
 
     def _linger(self, seconds: float, waiting: tuple[str, ...] = ()) -> None:
         rest, place = self._rest(), self._place()
-        lingered = Lingered(place, seconds, self.unscripted, waiting, self._silent_reply)
+        name, before = self._silent_reply
+        silent = name if self._last_sent is before else ""
+        lingered = Lingered(place, seconds, self.unscripted, waiting, silent)
         self._fail(Unexpected(place, rest, True) if rest else lingered)
 
     def _waited_in_vain(self, event: Stalled) -> None:
@@ -691,7 +699,8 @@ class Conversation:
             return False
         for payload in payloads:
             self._record(Send(payload, step.framing))
-        self._silent_reply = "" if payloads else _named(step.function)
+        if not payloads:
+            self._silent_reply = _named(step.function), self._last_sent
         return True
 
     def _says_nothing(self, step: Reply) -> bool:

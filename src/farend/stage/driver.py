@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import dropwhile
 from typing import Any, Protocol
 
 from farend.core.commands import (
@@ -109,7 +110,7 @@ class Stage(Protocol):
 
 
 class _PackError(Exception):
-    """A framing could not make bytes of what is to be said; with that, and with what it raised."""
+    """A framing could not make bytes of what a command says; with that command, and with what it raised."""
 
 
 class _Nobody:
@@ -274,7 +275,7 @@ class Driver(asyncio.Protocol):
         try:
             self.execute(commands)
         except Exception as error:
-            self._broke(error)
+            self._broke(error, commands)
         self._after()
         return bool(commands)
 
@@ -376,6 +377,7 @@ class Driver(asyncio.Protocol):
     # -- events -----------------------------------------------------------------------------------
 
     def _feed_all(self, events: Iterable[Event]) -> None:
+        commands: list[Command] = []
         try:
             for event in events:
                 if self.begun:
@@ -387,7 +389,7 @@ class Driver(asyncio.Protocol):
                 for command in commands:
                     _EXECUTE[type(command)](self, command)
         except Exception as error:  # ours to tell: a fault in farend, or in a packing function of the test's
-            self._broke(error)
+            self._broke(error, commands)
         self._after()
 
     def _feed(self, event: Event) -> None:
@@ -401,14 +403,16 @@ class Driver(asyncio.Protocol):
         if self._stage.watched:
             self._stage.changed(self)
 
-    def _broke(self, error: Exception) -> None:
+    def _broke(self, error: Exception, commands: Sequence[Command] = ()) -> None:
+        """Something was raised, perhaps while these commands were executed."""
         if not self.begun:
             self.transport.abort()
             raise error
         place, now = self.conversation.place, self._loop.time()
         if isinstance(error, _PackError):
-            payload, problem = error.args
-            self.conversation.not_packed(payload, problem, now)
+            command, problem = error.args
+            unsaid = [*dropwhile(lambda one: one is not command, commands)]
+            self.conversation.not_packed(unsaid or [command], problem, now)
         elif isinstance(error, FaultError):
             self.conversation.fail(FunctionFailed(place, "fault()", str(error)), now)
         else:
@@ -426,7 +430,7 @@ class Driver(asyncio.Protocol):
         try:
             raw = self._wire.say(command)
         except Exception as error:  # a packing function of the test's may raise anything
-            raise _PackError(command.payload, error) from error
+            raise _PackError(command, error) from error
         # Only what is a message of its own may come twice, or later than others.
         payload = command.payload
         is_message = type(payload) in _PLAIN or not isinstance(payload, _NO_MESSAGES)

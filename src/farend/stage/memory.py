@@ -217,7 +217,7 @@ class _Side:
         try:
             self.peer._bytes += self._wire.say(command)
         except Exception as error:  # a packing function of the test's may raise anything
-            self._execute(self.conversation.not_packed(command.payload, error, self._stage.now))
+            self._execute(self.conversation.not_packed([command], error, self._stage.now))
 
     def _close(self, command: Close) -> None:
         if self.conversation.stream:

@@ -64,8 +64,8 @@ class TapeWriter:
         """How many lines were written, or are kept to be written together; the header is none."""
         self.error: TapeUnavailable | None = None
         self._is_closed = False
-        self._lines_before: int | None = None
-        """How many they were before those that are kept, to be written together; None while none are."""
+        self._lines_before: tuple[int, int] | None = None
+        """How many they were before those that are kept, and of the bulk; None while none are kept."""
         self._alone = threading.Lock()
         """Held while something is written: a client's threads may speak and listen at once."""
         self._bulk: Appended | None = None
@@ -221,20 +221,20 @@ class TapeWriter:
     def keep(self) -> None:
         """Keep what is written from now on, until `write_kept`."""
         with self._alone:
-            self._lines_before = self.lines
+            self._lines_before = self.lines, self._in_bulk
             for file in self._files():
                 file.keep()
 
     def write_kept(self) -> None:
         """Write what was kept, all at once: with two calls, whatever it is. Raises `TapeUnavailable`."""
         with self._alone:
-            lines, self._lines_before = self._lines_before, None
+            before, self._lines_before = self._lines_before, None
             if self.error is None:
                 try:
                     for file in self._files():
                         file.write_kept()
                 except OSError as error:
-                    self.lines = lines or 0
+                    self.lines, self._in_bulk = before or (0, 0)
                     self._fail(error)
 
     def _files(self) -> list[Appended]:
