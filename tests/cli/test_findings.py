@@ -10,9 +10,9 @@ from farend import Script, regex
 from farend.cli.findings import LONGEST, MOST, as_json
 from farend.core.conversation import Conversation
 from farend.core.events import Connected, Ended, How, Received, Stalled, Violated
-from farend.core.findings import Mismatch, NobodyConnected, Place, SaidEarly
+from farend.core.findings import EndedEarly, Mismatch, NobodyConnected, Place, SaidEarly
 from farend.core.messages import Handshake
-from farend.core.steps import Send
+from farend.core.steps import Expect, Send
 
 
 def told(script, *events, opening=None, stream=False, finish=False):
@@ -65,6 +65,25 @@ def test_all_of_a_mismatch():
 def test_what_was_expected_and_what_came(script, events, expected, got):
     finding = told(script, *events)
     assert (finding["expected"], finding["got"]) == (expected, got)
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "expected"),
+    [
+        (Script().repeat(2, Script().expect("a").expect("b")), "a", "'b'"),
+        (Script().repeat(2, Script().expect("a").expect("b")), "ab", "'a'"),
+        (Script().optional(Script().expect("a").send("1").expect_close(1000)), "a", "close 1000"),
+        (Script().any_order(Script().expect("a"), Script().expect("b").expect("c")), "ab", "'c'"),
+        (Script().repeat(2, Script().any_order(Script().expect("a").expect("b"), Script().expect("c"))), "ac", "'b'"),
+    ],
+)
+def test_of_a_group_what_was_played_is_not_expected_any_more(script, said, expected):
+    assert told(script, *map(Received, said), Ended())["expected"] == expected
+
+
+def test_a_step_that_the_conversation_went_on_from_is_what_was_expected():
+    finding = EndedEarly(Place(1, 1, 2, step=Expect(b"a"), left=(Expect(b"b"),)), Ended(), b"")
+    assert through_json(finding)["expected"] == "b'a'"
 
 
 def test_a_stream():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from typing import Any, Final
@@ -22,7 +22,8 @@ from farend.core.findings import (
     WrongEnd,
 )
 from farend.core.matchers import Change, Difference
-from farend.core.steps import RECEIVING, title, walk
+from farend.core.place import Left
+from farend.core.steps import RECEIVING, Step, title, walk
 from farend.report import diff
 from farend.report.hints import hints
 from farend.report.line import shown
@@ -64,9 +65,21 @@ def as_json(finding: Finding) -> dict[str, Any]:
 
 
 def _next(finding: Finding) -> str | None:
-    """What the step that was next waits for, or the first step inside of it; None where it waits for nothing."""
-    awaited = (step for step in walk(finding.place.left[:1]) if isinstance(step, RECEIVING))
+    """What the step that was next waits for, or the first that is due inside of it; None where it waits for nothing."""
+    place = finding.place
+    # Where nobody came, no step was next, but all of them are left.
+    due = place.left[:1] if place.step is None else _due(place.step, place.inside)
+    awaited = (step for step in walk(due) if isinstance(step, RECEIVING))
     return next((title(step).removeprefix("expect ") for step in awaited), None)
+
+
+def _due(step: Step, inside: Sequence[Left]) -> Iterator[Step]:
+    """The step, or, where some of it was played already, what is due in each of its branches."""
+    if not inside:
+        yield step
+    for part in inside:
+        if part.at < len(part.steps):
+            yield from _due(part.steps[part.at], part.inside)
 
 
 def _got(finding: Finding) -> str | None:
