@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -10,7 +11,8 @@ from farend import Script, regex
 from farend.cli.findings import LONGEST, MOST, as_json
 from farend.core.conversation import Conversation
 from farend.core.events import Connected, Ended, How, Received, Stalled, Violated
-from farend.core.findings import EndedEarly, Mismatch, NobodyConnected, Place, SaidEarly
+from farend.core.findings import EndedEarly, NobodyConnected, Place, SaidEarly
+from farend.core.matchers import matcher
 from farend.core.messages import Handshake
 from farend.core.steps import Expect, Send
 
@@ -140,9 +142,46 @@ def test_what_is_long_is_elided():
 
 
 def test_changes_by_path():
-    conversation = Conversation(Script().expect(json={"a": 1}), stream=False)
-    conversation.feed(Connected(), 0.0)
-    conversation.feed(Received('{"a": 2}'), 1.0)
-    [finding] = conversation.findings
-    assert isinstance(finding, Mismatch)
-    assert as_json(finding)["changes"] == [{"path": "$.a", "what": "changed", "expected": 1, "got": 2}]
+    finding = told(Script().expect(json={"a": 1}), Received('{"a": 2}'))
+    assert (finding["kind"], finding["because"]) == ("Mismatch", "")
+    assert finding["changes"] == [{"path": "$.a", "what": "changed", "expected": 1, "got": 2}]
+
+
+def test_what_a_comparison_inside_of_json_raised():
+    finding = told(Script().expect(json={"a": lambda value: 1 / 0, "b": 1}), Received('{"a": 7, "b": 2}'))
+    raised = "it raised ZeroDivisionError: division by zero"
+    assert finding["because"] == raised
+    assert [change.get("raised") for change in finding["changes"]] == [raised, None]
+
+
+def test_what_a_comparison_of_a_part_of_a_handshake_raised():
+    script = Script().expect_handshake(headers={"X-Id": matcher("7") | (lambda value: 1 / 0)})
+    [header] = told(script, opening=Connected(Handshake("/", [("X-Id", "8")])))["facts"]["differences"]
+    assert header["because"].startswith("it raised ZeroDivisionError")
+
+
+@pytest.mark.parametrize(
+    ("value", "as_it_is_told"),
+    [
+        (float("nan"), "nan"),
+        ([float("inf"), 0.5, None, True], ["inf", 0.5, None, True]),
+        ({"a": {"b": (float("-inf"), "c")}}, {"a": {"b": ["-inf", "c"]}}),
+        ({(1, 2): "a", None: "b", 3: "c"}, {"(1, 2)": "a", "None": "b", "3": "c"}),
+        (b"bytes", "b'bytes'"),
+    ],
+)
+def test_a_change_that_json_has_no_form_for(value, as_it_is_told):
+    [change] = told(Script().expect(json={"a": value}), Received("{}"))["changes"]
+    assert change == {"path": "$.a", "what": "missing", "expected": as_it_is_told, "got": None}
+
+
+def test_what_came_and_is_no_number_of_json():
+    [change] = told(Script().expect(json=[1]), Received("[NaN]"))["changes"]
+    assert (change["expected"], change["got"]) == (1, "nan")
+
+
+def test_what_came_and_is_nested_too_deep_to_be_told_as_it_is():
+    depth = sys.getrecursionlimit() * 4 // 5
+    deep = "[" * depth + "]" * depth
+    [change] = told(Script().expect(json={"a": 1}), Received(f'{{"a": {deep}}}'))["changes"]
+    assert change["got"] in (deep, json.loads(deep))  # how deep is too deep differs from Python to Python

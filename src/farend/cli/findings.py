@@ -22,6 +22,7 @@ from farend.core.findings import (
     WrongEnd,
 )
 from farend.core.matchers import Change, Difference
+from farend.core.messages import printed
 from farend.core.place import Left
 from farend.core.steps import RECEIVING, Step, title, walk
 from farend.report import diff
@@ -58,7 +59,7 @@ def as_json(finding: Finding) -> dict[str, Any]:
         "step": finding.place.number,
         "expected": _next(finding) if difference is None else diff.expected(difference, LONGEST),
         "got": _got(finding),
-        "because": "" if difference is None else difference.detail,
+        "because": "" if difference is None else _because(difference),
         "changes": [_told(change) for change in changes],
         "facts": {name: _fact(name, getattr(finding, name)) for name in _own_fields(finding)},
     }
@@ -110,6 +111,41 @@ def _fact(name: str, value: Any) -> Any:
     return shown(value, LONGEST) if name in _PAYLOADS and value is not None else _told(value)
 
 
+def _because(difference: Difference) -> str:
+    return difference.detail or difference.failure
+
+
+def _change(change: Change) -> dict[str, Any]:
+    told = {
+        "path": change.path,
+        "what": change.what,
+        "expected": _value(change.expected),
+        "got": _value(change.got),
+    }
+    return {**told, "raised": change.raised} if change.raised else told
+
+
+def _value(value: object) -> Any:
+    """A value in JSON, as it is: what JSON has no form for is text, as reports print it."""
+    try:
+        return _in_json(value)
+    except RecursionError:  # it is nested too deep
+        return shown(value, LONGEST)
+
+
+def _in_json(value: object) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case dict():
+            return {key if isinstance(key, str) else printed(key): _in_json(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_in_json(one) for one in value]
+    return shown(value, LONGEST)
+
+
 def _told(value: Any) -> Any:
     """Numbers and words as they are, and all else as reports print it."""
     match value:
@@ -118,12 +154,12 @@ def _told(value: Any) -> Any:
         case float():
             return value if math.isfinite(value) else None
         case Change():
-            return {"path": value.path, "what": value.what, "expected": value.expected, "got": value.got}
+            return _change(value)
         case Difference():
             return {
                 "expected": diff.expected(value, LONGEST),
                 "got": shown(value.got, LONGEST),
-                "because": value.detail,
+                "because": _because(value),
                 "changes": [_told(change) for change in value.changes],
             }
         case Candidate():
