@@ -228,6 +228,16 @@ def test_show_filters(run, tape):
     assert run("show", tape, "--grep", "(").exit_code == 2
 
 
+def test_show_writes_half_a_character_as_it_is_on_the_tape(tape):
+    half = LINES[3].partition('"json"')[0] + r'"text":"a\ud800b"}'
+    tape.write_text("\n".join([*LINES[:2], half]) + "\n")
+    for how, told in (("--json", half), ("--full", r"'a\ud800b'")):
+        command = [sys.executable, "-m", "farend", "show", str(tape), "--last", "1", how]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PATIENCE)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith(told + "\n")
+
+
 def test_show_tells_of_a_torn_line_and_of_what_is_no_tape(run, tape, tmp_path):
     tape.write_text(tape.read_text()[:-20])
     said = f"Warning: {tape}, line 9: it is cut off, and was left away"

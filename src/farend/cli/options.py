@@ -247,15 +247,22 @@ def cannot(text: str) -> NoReturn:
 
 
 def say(text: str, *, nl: bool = True) -> None:
-    """Say it on standard output, at once; where that cannot be written, leave, and say so."""
+    """Say it on standard output, at once; where that cannot be written, leave, and say so.
+
+    Half of a character, which JSON may hold and UTF-8 cannot, is said as JSON writes it.
+    """
     try:
-        click.echo(text, nl=nl)
+        click.echo(_SURROGATES.sub(_escaped, text), nl=nl)
         sys.stdout.flush()
     except BrokenPipeError:
         raise  # who has read enough: click ends the command
     except OSError as error:
         _give_up_stdout()
         cannot(f"standard output cannot be written: {error.strerror}")
+
+
+def _escaped(surrogate: re.Match[str]) -> str:
+    return f"\\u{ord(surrogate[0]):04x}"
 
 
 def _give_up_stdout() -> None:
@@ -308,11 +315,6 @@ def signalled(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
                 loop.remove_signal_handler(number)
 
 
-def _escaped(surrogate: re.Match[str]) -> str:
-    """Half of a character, which JSON may hold and UTF-8 cannot, as JSON writes it."""
-    return f"\\u{ord(surrogate[0]):04x}"
-
-
 class Voice:
     """Says things to a person, or to a program: `machine` is one JSON object a line on standard output."""
 
@@ -321,8 +323,7 @@ class Voice:
 
     def say(self, text: str, event: str, **facts: Any) -> None:
         """Say it, at once: `text` to a person, the facts of the event to a program."""
-        told = json.dumps({"event": event, **facts}, default=str, ensure_ascii=False) if self.machine else text
-        say(_SURROGATES.sub(_escaped, told))
+        say(json.dumps({"event": event, **facts}, default=str, ensure_ascii=False) if self.machine else text)
 
     def findings(self, findings: Sequence[Any]) -> None:
         """Tell what was found."""
