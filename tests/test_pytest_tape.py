@@ -323,6 +323,13 @@ def test_two_tests_do_not_share_a_tape_by_accident(run, tape, server):
     run(apart).assert_outcomes(passed=3)
 
 
+def test_a_test_that_is_deselected_has_its_tape_all_the_same(run, tape):
+    result = run(COLLECTS, "-k", "a_b")
+    result.assert_outcomes(errors=1, deselected=2)
+    result.stdout.fnmatch_lines(["*::test_coll[[]a_b[]] and test_feed.py::test_coll[[]a/b[]] would share the tape*"])
+    assert not tape.parent.exists()
+
+
 def test_tests_of_one_name_in_several_classes_do_not_share_a_tape(run):
     inside = """
     class {name}:

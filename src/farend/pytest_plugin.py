@@ -46,6 +46,7 @@ _MALFORMED: Final = (
     "('5.5'); with strict, what a client SHOULD do counts as what it MUST"
 )
 _collected: Final = pytest.StashKey[list[pytest.Item]]()
+"""The tests of a session, also those that are deselected."""
 _told: Final = pytest.StashKey[dict[str, list[str]]]()
 _before: Final = pytest.StashKey[dict[str, Any]]()
 
@@ -132,8 +133,7 @@ _TITLES: Final = {
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Remember the tests, also those that are deselected: their tapes are used."""
-    if not any("::" in str(argument) for argument in config.args):
-        config.stash[_collected] = list(items)
+    config.stash[_collected] = list(items)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -147,7 +147,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _unused_tapes(config: pytest.Config) -> list[str]:
     items = config.stash.get(_collected, None)
-    if not items or not any((path.parent / "tapes").is_dir() for path in {item.path for item in items}):
+    if not items or any("::" in str(argument) for argument in config.args):
+        return []  # of their modules, not all tests are known
+    if not any((path.parent / "tapes").is_dir() for path in {item.path for item in items}):
         return []
     from farend.pytest_tape import unused
 
@@ -198,7 +200,8 @@ def tape() -> Tape:
     """
     from farend.pytest_tape import tape_of
 
-    return tape_of(_request())
+    request = _request()
+    return tape_of(request, request.config.stash[_collected])
 
 
 @pytest.fixture

@@ -69,14 +69,14 @@ class Tape:
         return f"<Tape {self.path.name}: {'recording' if self.is_recording else 'replaying'}>"
 
 
-def tape_of(request: pytest.FixtureRequest) -> Tape:
-    """The tape of the test, replayed or recorded as the mode says."""
+def tape_of(request: pytest.FixtureRequest, collected: list[pytest.Item]) -> Tape:
+    """The tape of the test, replayed or recorded as the mode says; `collected` has the tests deselected, too."""
     item: Any = request.node
     mark = item.get_closest_marker("tape")
     options = dict(mark.kwargs) if mark else {}
     path = path_of(item)
     _check_path(item, path)
-    _check_alone(item, path)
+    _check_alone(item, path, collected)
     asked = options.pop("mode", None)
     mode = mode_of(request.config, asked)
     options.pop("path", None)
@@ -145,14 +145,14 @@ def _check_path(item: pytest.Item, path: Path) -> None:
 
 
 _USERS: Final = pytest.StashKey[dict[Path, list[str]]]()
-"""The tests of a session that have a tape of their own name, by its path."""
+"""The tests of a session that have a tape of their own name, also the deselected ones, by its path."""
 
 
-def _users(session: pytest.Session) -> dict[Path, list[str]]:
+def _users(session: pytest.Session, collected: list[pytest.Item]) -> dict[Path, list[str]]:
     users = session.stash.get(_USERS, None)
     if users is None:
         users = session.stash[_USERS] = {}
-        for item in session.items:
+        for item in collected:  # a test that is deselected would be given the tape another time
             if "tape" in getattr(item, "fixturenames", ()) and not _is_named(item):
                 same = users.setdefault(path_of(item), [])
                 if item.nodeid not in same:  # for who repeats a test
@@ -160,9 +160,10 @@ def _users(session: pytest.Session) -> dict[Path, list[str]]:
     return users
 
 
-def _check_alone(item: pytest.Item, path: Path) -> None:
+def _check_alone(item: pytest.Item, path: Path, collected: list[pytest.Item]) -> None:
     """No other test has a name that makes the same file's: one would be given the other's conversation."""
-    others = [] if _is_named(item) else [one for one in _users(item.session).get(path, ()) if one != item.nodeid]
+    users = [] if _is_named(item) else _users(item.session, collected).get(path, [])
+    others = [one for one in users if one != item.nodeid]
     if others:
         raise InvalidArguments(
             f"{item.nodeid} and {others[0]} would share the tape {_short(path)}, for no file's name has all that their "
