@@ -323,6 +323,14 @@ def test_two_tests_do_not_share_a_tape_by_accident(run, tape, server):
     run(apart).assert_outcomes(passed=3)
 
 
+def test_names_that_differ_in_case_alone_do_not_share_a_tape(run, tape, server):
+    result = run(COLLECTS.replace('"a/b", "a_b"', '"a", "A"'), url=server.url)
+    result.assert_outcomes(passed=1, errors=2)
+    told = "*::test_coll[[]a[]] and *::test_coll[[]A[]] would share*names that differ in case alone are one file's*"
+    result.stdout.fnmatch_lines([told])
+    assert [file.name for file in tape.parent.iterdir()] == ["test_coll[c].jsonl"]
+
+
 def test_a_test_that_is_deselected_has_its_tape_all_the_same(run, tape):
     result = run(COLLECTS, "-k", "a_b")
     result.assert_outcomes(errors=1, deselected=2)

@@ -144,31 +144,40 @@ def _check_path(item: pytest.Item, path: Path) -> None:
         )
 
 
-_USERS: Final = pytest.StashKey[dict[Path, list[str]]]()
-"""The tests of a session that have a tape of their own name, also the deselected ones, by its path."""
+_USERS: Final = pytest.StashKey[dict[Path, list[pytest.Item]]]()
+"""The tests of a session that have a tape of their own name, also the deselected ones, by its path, `_folded`."""
 
 
-def _users(session: pytest.Session, collected: list[pytest.Item]) -> dict[Path, list[str]]:
+def _folded(path: Path) -> Path:
+    """The same for files of one folder whose names macOS and Windows take for one."""
+    return path.with_name(path.name.casefold())
+
+
+def _users(session: pytest.Session, collected: list[pytest.Item]) -> dict[Path, list[pytest.Item]]:
     users = session.stash.get(_USERS, None)
     if users is None:
         users = session.stash[_USERS] = {}
         for item in collected:  # a test that is deselected would be given the tape another time
             if "tape" in getattr(item, "fixturenames", ()) and not _is_named(item):
-                same = users.setdefault(path_of(item), [])
-                if item.nodeid not in same:  # for who repeats a test
-                    same.append(item.nodeid)
+                users.setdefault(_folded(path_of(item)), []).append(item)
     return users
 
 
 def _check_alone(item: pytest.Item, path: Path, collected: list[pytest.Item]) -> None:
     """No other test has a name that makes the same file's: one would be given the other's conversation."""
-    users = [] if _is_named(item) else _users(item.session, collected).get(path, [])
-    others = [one for one in users if one != item.nodeid]
-    if others:
+    users = [] if _is_named(item) else _users(item.session, collected).get(_folded(path), [])
+    other = next((one for one in users if one.nodeid != item.nodeid), None)  # the same, for who repeats a test
+    if other is not None:
         raise InvalidArguments(
-            f"{item.nodeid} and {others[0]} would share the tape {_short(path)}, for no file's name has all that their "
-            "names have: give one of them another name, or id (pytest.param(…, id=…))"
+            f"{item.nodeid} and {other.nodeid} would share the tape {_short(path)}, for {_why_shared(item, other)}: "
+            "give one of them another name, or id (pytest.param(…, id=…))"
         )
+
+
+def _why_shared(item: pytest.Item, other: pytest.Item) -> str:
+    if path_of(item) != path_of(other):
+        return "names that differ in case alone are one file's on macOS and Windows"
+    return "no file's name has all that their names have"
 
 
 def _is_named(item: pytest.Item) -> bool:
