@@ -347,7 +347,10 @@ def test_tests_of_one_name_in_several_classes_do_not_share_a_tape(run):
     """
     result = run("".join(textwrap.dedent(inside.format(name=name)) for name in ("TestA", "TestB")))
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*TestA::TestIt::test_it and*TestB::TestIt::test_it would share the tape*"])
+    told = (
+        "*TestA::TestIt::test_it and *TestB::TestIt::test_it would share*, for its name has the innermost class alone*"
+    )
+    result.stdout.fnmatch_lines([told])
 
 
 def test_two_tests_may_share_a_tape_that_is_named(run, server):

@@ -169,15 +169,18 @@ def _check_alone(item: pytest.Item, path: Path, collected: list[pytest.Item]) ->
     other = next((one for one in users if one.nodeid != item.nodeid), None)  # the same, for who repeats a test
     if other is not None:
         raise InvalidArguments(
-            f"{item.nodeid} and {other.nodeid} would share the tape {_short(path)}, for {_why_shared(item, other)}: "
-            "give one of them another name, or id (pytest.param(…, id=…))"
+            f"{item.nodeid} and {other.nodeid} would share the tape {_short(path)}, for {_why_shared(item, other)}"
         )
 
 
-def _why_shared(item: pytest.Item, other: pytest.Item) -> str:
+def _why_shared(item: Any, other: Any) -> str:
+    """Why two tests have one tape, and what to do."""
+    advice = "give one of them another name, or id (pytest.param(…, id=…))"
     if path_of(item) != path_of(other):
-        return "names that differ in case alone are one file's on macOS and Windows"
-    return "no file's name has all that their names have"
+        return f"names that differ in case alone are one file's on macOS and Windows: {advice}"
+    if (item.name, item.parent.name) == (other.name, other.parent.name):
+        return "its name has the innermost class alone: give the class another name in one of them"
+    return f"no file's name has all that their names have: {advice}"
 
 
 def _is_named(item: pytest.Item) -> bool:
