@@ -353,6 +353,20 @@ def test_tests_of_one_name_in_several_classes_do_not_share_a_tape(run):
     result.stdout.fnmatch_lines([told])
 
 
+def test_a_path_of_another_kind_than_pathlib_s(run, pytester, server):
+    class_ = """
+    class Named:
+        def __fspath__(self):
+            return "shared/feed.jsonl"
+    """
+    named = GREETS.replace('ignore="$.id"', "path=Named()")
+    run(textwrap.dedent(class_) + named, url=server.url).assert_outcomes(passed=1)
+    assert messages(pytester.path / "tapes" / "shared" / "feed.jsonl")
+    outside = class_.replace("shared/", "../../")
+    result = run(textwrap.dedent(outside) + named, url=server.url)
+    result.stdout.fnmatch_lines(["*path='../../feed.jsonl' is not below tapes*"])
+
+
 def test_two_tests_may_share_a_tape_that_is_named(run, server):
     named = GREETS.replace('ignore="$.id"', 'path="feed.jsonl"').replace("(tape)", "(tape, number)")
     twice = named.replace("@pytest", '@pytest.mark.parametrize("number", [1, 2])\n@pytest')

@@ -123,10 +123,15 @@ def path_of(item: Any) -> Path:
     module: Path = item.path
     folder = module.parent / FOLDER
     if named is not None:
-        return folder / str(named)
+        return folder / _spelled(named)
     inside = f"{item.cls.__name__}." if getattr(item, "cls", None) is not None else ""
     name = re.sub(r"[^\w.\[\]=+-]+", "_", inside + item.name)
     return folder / module.stem / f"{name}.jsonl"
+
+
+def _spelled(named: object) -> str:
+    """What `path=` says, as text; what is no path, `_check_path` refuses."""
+    return os.fsdecode(os.fspath(named)) if isinstance(named, os.PathLike) else str(named)
 
 
 def _check_path(item: pytest.Item, path: Path) -> None:
@@ -139,8 +144,8 @@ def _check_path(item: pytest.Item, path: Path) -> None:
         raise WrongType(f"@pytest.mark.tape: path= takes the name of a file below {FOLDER}, not {named!r}")
     if folder not in Path(os.path.normpath(path)).parents:
         raise InvalidArguments(
-            f"@pytest.mark.tape: path={str(named)!r} is not below {_short(folder)}, where this module's tapes are: "
-            "give the rest of the path, from there on, such as path='shared/feed.jsonl'"
+            f"@pytest.mark.tape: path={_spelled(named)!r} is not below {_short(folder)}, where this module's tapes "
+            "are: give the rest of the path, from there on, such as path='shared/feed.jsonl'"
         )
 
 
