@@ -140,6 +140,20 @@ def test_an_answer_of_a_framing_function_that_is_no_end_is_refused(answer: Any) 
         framed_by(lambda data: answer).cut(b"abc", False)
 
 
+class Two:
+    """What may be an index, as numpy's integers may, and is no int."""
+
+    def __index__(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("answer", [Two(), (Two(), b"ab")])
+def test_an_end_that_may_be_an_index_is_a_number_from_there_on(answer: Any) -> None:
+    cut = framed_by(lambda data: answer).cut(b"abc", False)
+    assert cut == Cut(2, b"ab")
+    assert type(cut.end) is int
+
+
 def test_a_pair_that_is_the_wrong_way_round_is_told() -> None:
     with pytest.raises(ValueError, match=r"it answered \(b'ab', 2\) .*; the end comes first: write \(2, message\)$"):
         framed_by(lambda data: (data[:2], 2)).cut(b"abc", False)  # type: ignore[arg-type, return-value]

@@ -255,6 +255,7 @@ class ByFunction(Framing):
                 f"it answered {printed(answer)} for {len(data)} bytes; it must answer None, an end from 1 to the number"
                 f" of bytes, or (end, message){_turned_round(answer)}"
             )
+        end = operator.index(end)
         message = pair[1] if pair else bytes(data[:end])
         if not isinstance(message, bytes):
             raise TypeError(f"it answered {printed(answer)}; a message on a stream is bytes")
