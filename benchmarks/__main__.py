@@ -81,7 +81,7 @@ def main() -> int:
     page = options.markdown or (PAGE if options.beside or not (options.group or options.only) else None)
     if page:
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(report.markdown(results, options.rounds))
+        page.write_text(report.markdown(results))
     print(report.summary(results))
     return 0
 

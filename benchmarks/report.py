@@ -139,7 +139,13 @@ def _amount(result: Result, target: Target, reached: float | None) -> str:
 # -- the page -------------------------------------------------------------------------------------
 
 
-def markdown(results: list[tuple[Any, Result]], rounds: int) -> str:
+def _rounds(results: list[tuple[Any, Result]]) -> str:
+    """How many samples the groups have: what takes long has fewer, and what was measured again may have more."""
+    counts = sorted({max(len(row.samples) for row in result.rows) for _, result in results if result.rows} - {0})
+    return " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
+
+
+def markdown(results: list[tuple[Any, Result]]) -> str:
     """The page `docs/benchmarks.md`."""
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     parts = [
@@ -148,7 +154,7 @@ def markdown(results: list[tuple[Any, Result]], rounds: int) -> str:
         "What farend costs, beside the least code that does the same without a script, a record or a check, and "
         "beside other tools. Measure on your own machine with\n\n    make bench\n\nor, for all options,\n\n"
         "    python -m benchmarks --help",
-        f"Measured on {today}, in {rounds} rounds: {machine()}.",
+        f"Measured on {today}, in {_rounds(results)} rounds: {machine()}.",
         "## The targets",
         _target_table(results),
         "## How it is measured",
