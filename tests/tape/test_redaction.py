@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import json
 import re
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farend import InvalidArguments, WrongType
+from farend.tape import redaction
 from farend.tape.format import Kind, Line
 from farend.tape.redaction import NAMES, PLACEHOLDER, Redaction
 
@@ -427,3 +429,30 @@ def test_without_any_rule_nothing_is_looked_for():
     redactor = Redaction(usual=False).start()
     assert not redactor.may_hold(b"token=abc ://a:b@c eyJhbGciOi.eyJzdWIi.x \xff")
     assert not redactor.may_hold(b"token=abc")
+
+
+def test_a_secret_that_another_thread_comes_to_know_meanwhile_is_looked_for(redactor, monkeypatch):
+    redactor.said("token=s3cr3t-1")
+    free, waits, real = threading.Lock(), threading.Event(), redaction._Look.of
+
+    class Changing:
+        def __enter__(self):
+            if threading.current_thread() is other:
+                waits.set()
+            free.acquire()
+
+        def __exit__(self, *raised):
+            free.release()
+
+    def made(secrets):
+        other.start()
+        assert waits.wait(10)
+        return real(secrets)
+
+    other = threading.Thread(target=redactor.said, args=("token=s3cr3t-2",))
+    redactor._changing = Changing()
+    with monkeypatch.context() as patch:
+        patch.setattr(redaction._Look, "of", made)
+        redactor.said("nothing of interest")
+    other.join(10)
+    assert redactor.said("what is s3cr3t-2?") == "what is <secret:token:2>?"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -224,6 +225,8 @@ class Redactor:
         self._placeholders: OrderedDict[bytes, bytes] = OrderedDict()
         self._numbers: dict[bytes, int] = {}
         self._looked_for: OrderedDict[bytes, _Known] = OrderedDict()
+        self._changing = threading.Lock()
+        """Held while these change, or `_look` is made of them: a client's threads may speak and listen at once."""
         self._look: _Look | None = None
         """What shows that one of these may be there, once it is asked for."""
 
@@ -284,8 +287,9 @@ class Redactor:
     def _may_hold_known(self, data: bytes) -> bool:
         """Whether a secret that is known may be there, or the beginning of one at the end."""
         look = self._look
-        if look is None:  # other threads may add to them meanwhile
-            look = self._look = _Look.of(list(self._looked_for.values()))
+        if look is None:
+            with self._changing:
+                look = self._look = _Look.of([*self._looked_for.values()])
         are_there = look.at_once.are_in(data) if len(data) > SHORT else None
         if are_there is None:
             for piece in look.pieces:
@@ -423,7 +427,7 @@ class Redactor:
 
     def _known(self, data: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Each way to write each known secret, with its placeholder; of those alone that may be in `data`, if given."""
-        for known in self._looked_for.values():
+        for known in [*self._looked_for.values()]:  # for other threads may add to them
             if data is None or any(piece in data for piece in known.pieces):
                 for spelling in known.spellings:
                     yield spelling, known.placeholder
@@ -454,10 +458,12 @@ class Redactor:
         if len(secret) >= _SHORTEST and not (name.endswith(_ONCE) or self._is_secret.fullmatch(secret.lower())):
             known = self._looked_for.get(secret)
             if known is None or spelled not in known.spellings:
-                self._looked_for[secret] = _Known.of(secret, spelled, placeholder)
-                self._look = None
-            if len(self._looked_for) > _LOOKED_FOR:
-                self._looked_for.popitem(last=False)
+                known = _Known.of(secret, spelled, placeholder)
+                with self._changing:
+                    self._looked_for[secret] = known
+                    self._look = None
+                    if len(self._looked_for) > _LOOKED_FOR:
+                        self._looked_for.popitem(last=False)
         return placeholder
 
 
