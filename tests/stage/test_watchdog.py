@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -359,14 +360,18 @@ def test_a_far_end_that_nobody_has_any_more_is_not_kept_for_its_loop_s_sake() ->
     """Who ends a loop and forgets the far end gets what he would without us: its socket goes with it."""
     server = TcpServer(GREETING, deadline=SHORT)
     asyncio.run(server.__aenter__())  # by hand: pytest looks after those that were started with start()
-    address, number = (server.host, server.port), id(server)
+    address, number, thread = (server.host, server.port), id(server), dog._thread
+    gone = threading.Event()
+    weakref.finalize(server, gone.set)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of the socket that nobody has closed
         del server
         end = time.monotonic() + 10
-        while number in dog._watches and time.monotonic() < end:
+        while not gone.wait(0.01) and time.monotonic() < end:
             gc.collect()
-            time.sleep(0.01)
+    assert gone.is_set()
+    assert thread is not None
+    thread.join(10)  # it has nobody to watch for any more
     assert number not in dog._watches
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, 10)

@@ -46,7 +46,7 @@ from farend.core.transcript import Transcript
 from farend.errors import Failure, InvalidArguments, WrongState
 from farend.stage import segments, verdict, watchdog
 from farend.stage.driver import Driver
-from farend.stage.listening import TURNS_TO_COME
+from farend.stage.listening import TURNS_TO_COME, knocked
 from farend.stage.loop_thread import block, here, shared, submit
 from farend.stage.peer import BlockingPeer, Peer
 from farend.stage.settings import DEADLINE, checked_size, settings
@@ -439,7 +439,7 @@ class FarEnd(Hinting):
 
     def _knocked(self) -> bool:
         """Whether somebody waits at the socket."""
-        return False
+        return knocked(self._door)
 
     @property
     def _door(self) -> socket.socket | None:

@@ -30,7 +30,7 @@ from farend.stage.attempts import Attempts
 from farend.stage.doorway import Announcements, Doorway, Terms
 from farend.stage.driver import Driver, Wire
 from farend.stage.far_end import NETWORK, Deadline, FarEnd, running_loop
-from farend.stage.listening import BACKLOG, TURNS_TO_COME, knocked, listen
+from farend.stage.listening import BACKLOG, TURNS_TO_COME, listen
 from farend.stage.loop_thread import shared
 from farend.stage.refusing import ClosedDoor
 from farend.stage.segments import Run
@@ -429,10 +429,6 @@ class Server(FarEnd):
     def _on_their_way(self) -> bool:
         """Whether a connection was taken, and not handed over yet."""
         return bool(self._sock.taken > self._handed_over)
-
-    def _knocked(self) -> bool:
-        """Whether somebody waits at the socket."""
-        return knocked(self._sock)
 
     def _sockets(self) -> list[socket.socket]:
         with contextlib.suppress(OSError):  # it listens no more

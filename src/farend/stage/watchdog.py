@@ -194,16 +194,16 @@ class Watchdog:
                 if self._watches.get(key) is watch:  # and not a later one's, whose number is the same
                     del self._watches[key]
                 continue
+            if watch.loop.is_closed():
+                watch.let_go()
             if watch.since is None:
                 watch.since = now
             pulse = pulses.setdefault(watch.loop, _Pulse())
             asked = pulse.asked
             if asked is None:
                 pulse.asked = now
-                try:
+                with contextlib.suppress(RuntimeError):  # it is closed, and gives no sign any more
                     watch.loop.call_soon_threadsafe(pulse.turned)
-                except RuntimeError:  # it is closed, and gives no sign any more
-                    watch.let_go()
                 continue
             patience = self._patience(far_end)
             if patience is None or now - max(asked, watch.since) < patience or key not in self._watches:
@@ -211,8 +211,6 @@ class Watchdog:
             if _in_debugger(watch.thread):
                 pulse.asked = now  # the clock stands still there
             elif pulse.asked is not None:
-                if watch.loop.is_closed():
-                    watch.let_go()
                 far_end.cut_off(patience, Standing.of(watch.loop))
 
 
